@@ -1,0 +1,10 @@
+// What the parts of the Python module share: one function per topic, each in a file of its name.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace qwen3moe::bindings {
+
+void bind_errors(pybind11::module_& m);
+
+}  // namespace qwen3moe::bindings

@@ -1,0 +1,52 @@
+// C++ errors become the Python exceptions of the same name in qwen3moe.errors.
+#include "errors.h"
+
+#include <cerrno>
+
+#include "bindings/bindings.h"
+
+namespace py = pybind11;
+
+namespace qwen3moe::bindings {
+namespace {
+
+py::object exception_class(const char* name) { return py::module_::import("qwen3moe.errors").attr(name); }
+
+void raise(const char* name, const Error& e) { PyErr_SetString(exception_class(name).ptr(), e.what()); }
+
+void raise_file_error(const FileError& e) {  // as the built-in: (errno, message)
+    py::object type = exception_class("FileError");
+    PyErr_SetObject(type.ptr(), py::make_tuple(e.code, e.what()).ptr());
+}
+
+}  // namespace
+
+void bind_errors(py::module_&) {
+    py::register_local_exception_translator([](std::exception_ptr p) {
+        try {
+            if (p) std::rethrow_exception(p);
+        } catch (const GGUFError& e) {
+            raise("GGUFError", e);
+        } catch (const FileError& e) {
+            raise_file_error(e);
+        } catch (const ArgumentError& e) {
+            raise("ArgumentError", e);
+        } catch (const ContextFullError& e) {
+            raise("ContextFullError", e);
+        } catch (const OutOfMemoryError& e) {
+            raise("OutOfMemoryError", e);
+        } catch (const BackendUnavailableError& e) {
+            raise("BackendUnavailableError", e);
+        } catch (const DeviceError& e) {
+            raise("DeviceError", e);
+        } catch (const NumericalError& e) {
+            raise("NumericalError", e);
+        } catch (const SessionError& e) {
+            raise("SessionError", e);
+        } catch (const std::bad_alloc&) {
+            PyErr_SetString(exception_class("OutOfMemoryError").ptr(), "an allocation failed");
+        }
+    });
+}
+
+}  // namespace qwen3moe::bindings

@@ -1,0 +1,1 @@
+"""Qwen3-MoE logits from GGUF files, the same bits on every device."""
