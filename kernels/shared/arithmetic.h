@@ -126,7 +126,8 @@ QM_FN uint qm_to_half(float x) {
     uint half_unit = 1u << (shift - 1u);
     uint kept = significand >> shift;
     uint small = a < 0x33000000u ? 0u : kept + ((low > half_unit || (low == half_unit && (kept & 1u) != 0u)) ? 1u : 0u);
-    uint magnitude = a > QM_INFINITY_BITS ? 0x7e00u : (a >= 0x477ff000u ? 0x7c00u : (a >= 0x38800000u ? normal : small));
+    uint magnitude =
+        a > QM_INFINITY_BITS ? 0x7e00u : (a >= 0x477ff000u ? 0x7c00u : (a >= 0x38800000u ? normal : small));
     return sign | magnitude;
 }
 
@@ -222,7 +223,9 @@ QM_FN float qm_term_min(float d, float dmin, float dx, float F, int M) {
 }
 // Types with a float scale for every 32 values: a group's float, of which eight make F of `qm_term32`.
 QM_FN float qm_group(float d, int T) { return qm_mul(d, float(T)); }
-QM_FN float qm_group_min(float d, float m, int T, int sum) { return qm_add(qm_mul(d, float(T)), qm_mul(m, float(sum))); }
+QM_FN float qm_group_min(float d, float m, int T, int sum) {
+    return qm_add(qm_mul(d, float(T)), qm_mul(m, float(sum)));
+}
 QM_FN float qm_term32(float dx, float F) { return qm_mul(dx, F); }
 
 // One weight as a float, for embeddings: q * scale, and less or plus its minimum.
@@ -256,7 +259,9 @@ QM_FN float qm_merge(float running, float keep, float block, float gain) {
 
 // ---- experts are taken in falling order of probability, lower index first: the largest key is the next expert
 // A probability is never negative, so its bits order as integers; NaN becomes 0 and the choice stays well defined.
-QM_FN uint qm_rank_key(float probability) { return qm_bits(probability) > QM_INFINITY_BITS ? 0u : qm_bits(probability); }
+QM_FN uint qm_rank_key(float probability) {
+    return qm_bits(probability) > QM_INFINITY_BITS ? 0u : qm_bits(probability);
+}
 
 QM_NAMESPACE_END
 

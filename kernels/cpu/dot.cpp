@@ -1,0 +1,156 @@
+#include "cpu/dot.h"
+
+#include "cpu/tree.h"
+#include "cpu/unpack.h"
+#include "gguf/types.h"
+
+namespace qwen3moe::cpu::QM_SIMD {
+namespace {
+
+inline constexpr std::uint32_t kTokens = 32;  // activations that share a tile of unpacked weights
+inline constexpr std::uint32_t kWeights = 4;  // rows of weights unpacked at a time
+
+// The integer scales go into q: |scale * q| <= 4096 fits 16 bits, and T is then one plain sum of products.
+QM_FN void fold_scales(Block& b) {
+    for (int i = 0; i < 256; i++) b.q[i] = narrow(b.q[i] * b.scale[i / 16]);
+}
+
+template <int N>
+QM_FN int dot_int(const std::int16_t* a, const std::int16_t* b) {
+    std::int32_t sum = 0;
+    for (int i = 0; i < N; i++) sum += std::int32_t(a[i]) * std::int32_t(b[i]);
+    return sum;
+}
+
+template <class Format>
+QM_FN float term(const Block& b, const X14Block& x) {
+    float F;
+    if constexpr (Format::kGroups == 1)
+        F = float(dot_int<256>(b.q, x.x));
+    else if constexpr (Format::kGroups == 2)
+        F = qm_sum2(float(dot_int<128>(b.q, x.x)), float(dot_int<128>(b.q + 128, x.x + 128)));
+    else
+        F = qm_sum4(float(dot_int<64>(b.q, x.x)), float(dot_int<64>(b.q + 64, x.x + 64)),
+                    float(dot_int<64>(b.q + 128, x.x + 128)), float(dot_int<64>(b.q + 192, x.x + 192)));
+    if constexpr (Format::kMin) {
+        std::int32_t M = 0;
+        for (int j = 0; j < 16; j++) M += std::int32_t(b.minimum[j]) * x.sums[j];
+        return qm_term_min(b.d, b.dmin, x.scale, F, M);
+    } else {
+        return qm_term(b.d, x.scale, F);
+    }
+}
+
+// 256-value formats: unpack a tile of weights once, use it for a tile of tokens.
+template <class Format>
+QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
+    const std::uint32_t blocks = w.columns / 256;
+    for (std::uint32_t t0 = 0; t0 < inputs.count; t0 += kTokens) {
+        const std::uint32_t tokens = inputs.count - t0 < kTokens ? inputs.count - t0 : kTokens;
+        for (std::uint32_t r0 = rows.first; r0 < rows.last; r0 += kWeights) {
+            const std::uint32_t count = rows.last - r0 < kWeights ? rows.last - r0 : kWeights;
+            float sum[kTokens][kWeights] = {};
+            for (std::uint32_t block = 0; block < blocks; block++) {
+                Block b[kWeights];
+                for (std::uint32_t r = 0; r < count; r++) {
+                    Format::unpack(w.data + (r0 + r) * w.row_bytes + block * Format::kBytes, b[r]);
+                    fold_scales(b[r]);
+                }
+                for (std::uint32_t t = 0; t < tokens; t++) {
+                    const X14Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
+                    for (std::uint32_t r = 0; r < count; r++) sum[t][r] = qm_add(sum[t][r], term<Format>(b[r], x));
+                }
+            }
+            for (std::uint32_t t = 0; t < tokens; t++)
+                for (std::uint32_t r = 0; r < count; r++) out.put(inputs.output(t0 + t), r0 + r, sum[t][r]);
+        }
+    }
+}
+
+// 32-value formats: eight groups make a term; groups past the row's end are zero.
+template <class Format>
+QM_FN void dot_small(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
+    const std::uint32_t groups = w.columns / 32;
+    const std::uint32_t blocks = in.blocks_per_row();
+    for (std::uint32_t r = rows.first; r < rows.last; r++) {
+        for (std::uint32_t t0 = 0; t0 < inputs.count; t0 += kTokens) {
+            const std::uint32_t tokens = inputs.count - t0 < kTokens ? inputs.count - t0 : kTokens;
+            float sum[kTokens] = {};
+            for (std::uint32_t block = 0; block < blocks; block++) {
+                const std::uint32_t here = groups - 8 * block < 8 ? groups - 8 * block : 8;
+                float f[kTokens][8] = {};
+                for (std::uint32_t g = 0; g < here; g++) {
+                    Block b;
+                    Format::unpack(w.data + r * w.row_bytes + std::size_t(8 * block + g) * Format::kBytes, b);
+                    for (std::uint32_t t = 0; t < tokens; t++) {
+                        const X14Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
+                        const int T = dot_int<32>(b.q, x.x + 32 * g);
+                        if constexpr (Format::kMin)
+                            f[t][g] = qm_group_min(b.d, b.dmin, T, x.sums[2 * g] + x.sums[2 * g + 1]);
+                        else
+                            f[t][g] = qm_group(b.d, T);
+                    }
+                }
+                for (std::uint32_t t = 0; t < tokens; t++) {
+                    const X14Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
+                    const float* p = f[t];
+                    const float F = qm_sum8(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
+                    sum[t] = qm_add(sum[t], qm_term32(x.scale, F));
+                }
+            }
+            for (std::uint32_t t = 0; t < tokens; t++) out.put(inputs.output(t0 + t), r, sum[t]);
+        }
+    }
+}
+
+template <class Format>
+QM_FN void dot_float(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
+    for (std::uint32_t r = rows.first; r < rows.last; r++) {
+        const std::uint8_t* row = w.data + r * w.row_bytes;
+        for (std::uint32_t t = 0; t < inputs.count; t++) {
+            const float* x = in.values + std::size_t(inputs.row(t)) * in.columns;
+            const auto load = [row](std::uint32_t i) { return Format::load(row + std::size_t(i) * Format::kBytes); };
+            out.put(inputs.output(t), r, dot256(w.columns, load, x));
+        }
+    }
+}
+
+}  // namespace
+
+void dot_rows(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
+    using gguf::Type;
+    switch (static_cast<Type>(w.type)) {
+        case Type::F32:
+            return dot_float<F32>(w, rows, in, inputs, out);
+        case Type::F16:
+            return dot_float<F16>(w, rows, in, inputs, out);
+        case Type::BF16:
+            return dot_float<BF16>(w, rows, in, inputs, out);
+        case Type::Q8_0:
+            return dot_small<Q80>(w, rows, in, inputs, out);
+        case Type::Q4_0:
+            return dot_small<Q40>(w, rows, in, inputs, out);
+        case Type::Q4_1:
+            return dot_small<Q41>(w, rows, in, inputs, out);
+        case Type::Q5_0:
+            return dot_small<Q50>(w, rows, in, inputs, out);
+        case Type::Q5_1:
+            return dot_small<Q51>(w, rows, in, inputs, out);
+        case Type::IQ4_NL:
+            return dot_small<IQ4NL>(w, rows, in, inputs, out);
+        case Type::Q2_K:
+            return dot_super<Q2K>(w, rows, in, inputs, out);
+        case Type::Q3_K:
+            return dot_super<Q3K>(w, rows, in, inputs, out);
+        case Type::Q4_K:
+            return dot_super<Q4K>(w, rows, in, inputs, out);
+        case Type::Q5_K:
+            return dot_super<Q5K>(w, rows, in, inputs, out);
+        case Type::Q6_K:
+            return dot_super<Q6K>(w, rows, in, inputs, out);
+        case Type::IQ4_XS:
+            return dot_super<IQ4XS>(w, rows, in, inputs, out);
+    }
+}
+
+}  // namespace qwen3moe::cpu::QM_SIMD

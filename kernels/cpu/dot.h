@@ -1,0 +1,32 @@
+// Rows of weights times rows of activations, for every weight type: what qkv, output, experts and logits are made of.
+#pragma once
+
+#include "cpu/variant.h"
+
+namespace qwen3moe::cpu::QM_SIMD {
+
+// Which rows of activations to use: all of a batch in order, or the slots of one expert.
+struct Inputs {
+    const std::uint32_t* slots;  // null: 0, 1, 2, ...
+    std::uint32_t count;
+    std::uint32_t slots_per_row;  // a slot reads row slot / slots_per_row
+
+    std::uint32_t output(std::uint32_t i) const { return slots ? slots[i] : i; }
+    std::uint32_t row(std::uint32_t i) const { return output(i) / slots_per_row; }
+};
+
+// Where products go: row `output` of a float matrix, column = row of the weight.
+struct Outputs {
+    float* values;
+    std::size_t stride;
+    bool add;  // to what is there, as the residual wants it
+
+    void put(std::uint32_t output, std::uint32_t row, float value) const {
+        float& place = values[output * stride + row];
+        place = add ? qm_add(place, value) : value;
+    }
+};
+
+void dot_rows(const Weight&, Range rows, const Rows& in, const Inputs&, const Outputs&);
+
+}  // namespace qwen3moe::cpu::QM_SIMD

@@ -1,0 +1,209 @@
+// A weight block as integers: q, and for the K types the sub-blocks' integer scales and minima. One struct per format.
+#pragma once
+
+#include "cpu/variant.h"
+#include "shared/blocks.h"
+
+namespace qwen3moe::cpu::QM_SIMD {
+
+struct alignas(64) Block {
+    std::int16_t q[256];
+    std::int16_t scale[16];  // of 16 values each
+    std::int16_t minimum[16];
+    float d;
+    float dmin;  // of 32-value types: the minimum itself, added
+};
+
+QM_FN std::uint32_t load16(const std::uint8_t* p) { return std::uint32_t(p[0]) | std::uint32_t(p[1]) << 8; }
+QM_FN std::uint32_t load32(const std::uint8_t* p) { return load16(p) | load16(p + 2) << 16; }
+QM_FN std::int16_t narrow(int x) { return static_cast<std::int16_t>(x); }
+
+// ---- super-blocks of 256 with integer scales. kGroups: how many exact sums T make up F.
+
+struct Q2K {
+    static constexpr int kBytes = 84, kGroups = 256 / QM_GROUP_Q2_K;
+    static constexpr bool kMin = true;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        const std::uint8_t *scales = p, *qs = p + 16;
+        b.d = qm_half(load16(p + 80));
+        b.dmin = qm_half(load16(p + 82));
+        for (int j = 0; j < 16; j++) b.scale[j] = narrow(scales[j] & 15), b.minimum[j] = narrow(scales[j] >> 4);
+        for (int half = 0; half < 2; half++)
+            for (int j = 0; j < 4; j++)
+                for (int l = 0; l < 32; l++) b.q[128 * half + 32 * j + l] = narrow((qs[32 * half + l] >> (2 * j)) & 3);
+    }
+};
+
+struct Q3K {
+    static constexpr int kBytes = 110, kGroups = 256 / QM_GROUP_Q3_K;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        const std::uint8_t *high = p, *qs = p + 32;
+        const std::uint32_t w0 = load32(p + 96), w1 = load32(p + 100), w2 = load32(p + 104);
+        b.d = qm_half(load16(p + 108));
+        for (uint j = 0; j < 16; j++) b.scale[j] = narrow(qm_q3k_scale(w0, w1, w2, j));
+        for (int half = 0; half < 2; half++)
+            for (int j = 0; j < 4; j++)
+                for (int l = 0; l < 32; l++)
+                    b.q[128 * half + 32 * j + l] =
+                        narrow(((qs[32 * half + l] >> (2 * j)) & 3) + 4 * ((high[l] >> (4 * half + j)) & 1) - 4);
+    }
+};
+
+QM_FN void unpack_k4_scales(const std::uint8_t* p, Block& b) {
+    const std::uint32_t w0 = load32(p + 4), w1 = load32(p + 8), w2 = load32(p + 12);
+    b.d = qm_half(load16(p));
+    b.dmin = qm_half(load16(p + 2));
+    for (uint j = 0; j < 8; j++) {
+        b.scale[2 * j] = b.scale[2 * j + 1] = narrow(qm_k4_scale(w0, w2, j));
+        b.minimum[2 * j] = b.minimum[2 * j + 1] = narrow(qm_k4_min(w1, w2, j));
+    }
+}
+
+struct Q4K {
+    static constexpr int kBytes = 144, kGroups = 256 / QM_GROUP_Q4_K;
+    static constexpr bool kMin = true;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        unpack_k4_scales(p, b);
+        for (int c = 0; c < 4; c++)
+            for (int l = 0; l < 32; l++) {
+                b.q[64 * c + l] = narrow(p[16 + 32 * c + l] & 15);
+                b.q[64 * c + 32 + l] = narrow(p[16 + 32 * c + l] >> 4);
+            }
+    }
+};
+
+struct Q5K {
+    static constexpr int kBytes = 176, kGroups = 256 / QM_GROUP_Q5_K;
+    static constexpr bool kMin = true;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        unpack_k4_scales(p, b);
+        const std::uint8_t *high = p + 16, *qs = p + 48;
+        for (int c = 0; c < 4; c++)
+            for (int l = 0; l < 32; l++) {
+                b.q[64 * c + l] = narrow((qs[32 * c + l] & 15) + 16 * ((high[l] >> (2 * c)) & 1));
+                b.q[64 * c + 32 + l] = narrow((qs[32 * c + l] >> 4) + 16 * ((high[l] >> (2 * c + 1)) & 1));
+            }
+    }
+};
+
+struct Q6K {
+    static constexpr int kBytes = 210, kGroups = 256 / QM_GROUP_Q6_K;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p + 208));
+        for (int j = 0; j < 16; j++) b.scale[j] = narrow(static_cast<std::int8_t>(p[192 + j]));
+        for (int half = 0; half < 2; half++) {
+            const std::uint8_t *low = p + 64 * half, *high = p + 128 + 32 * half;
+            for (int l = 0; l < 32; l++) {
+                b.q[128 * half + l] = narrow(((low[l] & 15) | (high[l] & 3) << 4) - 32);
+                b.q[128 * half + 32 + l] = narrow(((low[l + 32] & 15) | ((high[l] >> 2) & 3) << 4) - 32);
+                b.q[128 * half + 64 + l] = narrow(((low[l] >> 4) | ((high[l] >> 4) & 3) << 4) - 32);
+                b.q[128 * half + 96 + l] = narrow(((low[l + 32] >> 4) | (high[l] >> 6) << 4) - 32);
+            }
+        }
+    }
+};
+
+struct IQ4XS {
+    static constexpr int kBytes = 136, kGroups = 256 / QM_GROUP_IQ4_XS;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        const std::uint32_t high = load16(p + 2), low = load32(p + 4);
+        b.d = qm_half(load16(p));
+        for (uint j = 0; j < 8; j++) {
+            b.scale[2 * j] = b.scale[2 * j + 1] = narrow(qm_iq4xs_scale(low, high, j));
+            const std::uint8_t* qs = p + 8 + 16 * j;
+            for (uint l = 0; l < 16; l++) {
+                b.q[32 * j + l] = narrow(qm_iq4_value(qs[l] & 15));
+                b.q[32 * j + 16 + l] = narrow(qm_iq4_value(qs[l] >> 4));
+            }
+        }
+    }
+};
+
+// ---- blocks of 32 with a float scale: they fill q[0..31]
+
+struct Q80 {
+    static constexpr int kBytes = 34;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p));
+        for (int l = 0; l < 32; l++) b.q[l] = narrow(static_cast<std::int8_t>(p[2 + l]));
+    }
+};
+
+struct Q40 {
+    static constexpr int kBytes = 18;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p));
+        for (int l = 0; l < 16; l++) b.q[l] = narrow((p[2 + l] & 15) - 8), b.q[16 + l] = narrow((p[2 + l] >> 4) - 8);
+    }
+};
+
+struct Q41 {
+    static constexpr int kBytes = 20;
+    static constexpr bool kMin = true;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p));
+        b.dmin = qm_half(load16(p + 2));
+        for (int l = 0; l < 16; l++) b.q[l] = narrow(p[4 + l] & 15), b.q[16 + l] = narrow(p[4 + l] >> 4);
+    }
+};
+
+// The fifth bit of value l is bit l of a word.
+QM_FN void unpack_q5(const std::uint8_t* qs, std::uint32_t high, int bias, Block& b) {
+    for (int l = 0; l < 16; l++) {
+        b.q[l] = narrow((qs[l] & 15) + 16 * static_cast<int>((high >> l) & 1) - bias);
+        b.q[16 + l] = narrow((qs[l] >> 4) + 16 * static_cast<int>((high >> (l + 16)) & 1) - bias);
+    }
+}
+
+struct Q50 {
+    static constexpr int kBytes = 22;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p));
+        unpack_q5(p + 6, load32(p + 2), 16, b);
+    }
+};
+
+struct Q51 {
+    static constexpr int kBytes = 24;
+    static constexpr bool kMin = true;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p));
+        b.dmin = qm_half(load16(p + 2));
+        unpack_q5(p + 8, load32(p + 4), 0, b);
+    }
+};
+
+struct IQ4NL {
+    static constexpr int kBytes = 18;
+    static constexpr bool kMin = false;
+    QM_FN void unpack(const std::uint8_t* p, Block& b) {
+        b.d = qm_half(load16(p));
+        for (int l = 0; l < 16; l++) {
+            b.q[l] = narrow(qm_iq4_value(p[2 + l] & 15));
+            b.q[16 + l] = narrow(qm_iq4_value(p[2 + l] >> 4));
+        }
+    }
+};
+
+// ---- plain floats
+
+struct F32 {
+    static constexpr int kBytes = 4;
+    QM_FN float load(const std::uint8_t* p) { return qm_from_bits(load32(p)); }
+};
+struct F16 {
+    static constexpr int kBytes = 2;
+    QM_FN float load(const std::uint8_t* p) { return qm_half(load16(p)); }
+};
+struct BF16 {
+    static constexpr int kBytes = 2;
+    QM_FN float load(const std::uint8_t* p) { return qm_bfloat(load16(p)); }
+};
+
+}  // namespace qwen3moe::cpu::QM_SIMD
