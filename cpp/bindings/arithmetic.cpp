@@ -106,6 +106,15 @@ std::uint64_t unary_hash(const std::string& name, std::uint64_t first, std::uint
     return hash(device, {number, first, count});
 }
 
+Words selftest_arguments(const std::string& name) {
+    const std::uint32_t number = function_number(name);
+    const std::uint32_t arity = kFunctions[number].arity;
+    Words out({QM_SELFTEST_ITEMS, arity});
+    for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++)
+        for (std::uint32_t j = 0; j < arity; j++) out.mutable_at(k, j) = qm_selftest_argument(number, k, j);
+    return out;
+}
+
 py::dict selftest_dict(const std::string& device) {
     SelftestResult result;
     {
@@ -193,6 +202,7 @@ void bind_arithmetic(py::module_& m) {
     a.def("unary_hash", unary_hash, py::arg("name"), py::arg("first") = 0, py::arg("count") = std::uint64_t(1) << 32,
           py::arg("device") = "cpu:portable",
           "The hash of a function's results on inputs first .. first + count, those where it is defined.");
+    a.def("selftest_arguments", selftest_arguments, py::arg("name"), "What the self-test calls a function with.");
     a.def("selftest", selftest_dict, py::arg("device"), "Runs the self-test on a device.");
     a.def("quantise", quantise, py::arg("x"), portable, "X14: (int16 values, scale per 256, sums of each 16).");
     a.def("dequantise", dequantise, py::arg("type_name"), py::arg("data"), py::arg("columns"), portable,
