@@ -21,7 +21,18 @@ namespace {
 
 using Floats = py::array_t<float, py::array::c_style>;
 using Words = py::array_t<std::uint32_t, py::array::c_style>;
-using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+
+// What `bytes` or a contiguous array holds.
+struct Bytes {
+    explicit Bytes(const py::buffer& buffer) : info(buffer.request()) {
+        py::ssize_t stride = info.itemsize;
+        for (py::ssize_t i = info.ndim; i-- > 0; stride *= info.shape[static_cast<std::size_t>(i)])
+            if (info.strides[static_cast<std::size_t>(i)] != stride) throw ArgumentError("the data is not contiguous");
+    }
+    const std::uint8_t* data() const { return static_cast<const std::uint8_t*>(info.ptr); }
+    std::size_t size() const { return static_cast<std::size_t>(info.size * info.itemsize); }
+    py::buffer_info info;
+};
 
 std::string text(std::size_t n) { return std::to_string(n); }
 
@@ -152,25 +163,26 @@ std::tuple<py::array_t<std::int16_t>, Floats, py::array_t<std::int32_t>> quantis
     return {values, scales, sums};
 }
 
-Floats dequantise(const std::string& type_name, const Bytes& data, std::size_t columns, const std::string& variant) {
+Floats dequantise(const std::string& type_name, const py::buffer& buffer, std::size_t columns,
+                  const std::string& variant) {
+    const Bytes data(buffer);
     const cpu::Weight w = weight(type_of(type_name), data, columns);
-    const auto size = static_cast<std::size_t>(data.size());
-    if (size % w.row_bytes != 0)
-        throw ArgumentError(text(size) + " bytes; expected a multiple of " + text(w.row_bytes) + ", a row of " +
+    if (data.size() % w.row_bytes != 0)
+        throw ArgumentError(text(data.size()) + " bytes; expected a multiple of " + text(w.row_bytes) + ", a row of " +
                             text(columns) + " " + type_name);
-    const std::size_t rows = size / w.row_bytes;
+    const std::size_t rows = data.size() / w.row_bytes;
     Floats out({rows, columns});
     for (std::size_t r = 0; r < rows; r++)
         cpu_steps(variant).dequantise(w, static_cast<std::uint32_t>(r), out.mutable_data() + r * columns);
     return out;
 }
 
-Floats dot(const std::string& type_name, const Bytes& data, std::size_t rows, std::size_t columns,
+Floats dot(const std::string& type_name, const py::buffer& buffer, std::size_t rows, std::size_t columns,
            const Floats& activations, const std::string& variant) {
+    const Bytes data(buffer);
     const cpu::Weight w = weight(type_of(type_name), data, columns);
-    const auto size = static_cast<std::size_t>(data.size());
-    if (rows > (1u << 30) || size != rows * w.row_bytes)
-        throw ArgumentError(text(size) + " bytes; expected " + text(rows * w.row_bytes) + " for " + text(rows) +
+    if (rows > (1u << 30) || data.size() != rows * w.row_bytes)
+        throw ArgumentError(text(data.size()) + " bytes; expected " + text(rows * w.row_bytes) + " for " + text(rows) +
                             " rows of " + text(columns) + " " + type_name);
     if (activations.ndim() != 2 || static_cast<std::size_t>(activations.shape(1)) != columns)
         throw ArgumentError("expected activations [n, " + text(columns) + "]");

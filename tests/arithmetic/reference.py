@@ -11,19 +11,19 @@ NAN = np.uint32(0x7FC00000)
 
 
 def floats(bits):
-    return np.ascontiguousarray(bits, np.uint32).view(F)
+    return np.asarray(bits, np.uint32, order="C").view(F)
 
 
 def bits(x):
-    return np.ascontiguousarray(x, F).view(np.uint32)
+    return np.asarray(x, F, order="C").view(np.uint32)
 
 
 def ints(words):
-    return np.ascontiguousarray(words, np.uint32).view(np.int32)
+    return np.asarray(words, np.uint32, order="C").view(np.int32)
 
 
 def words(x):
-    return np.ascontiguousarray(x, np.int64).astype(np.uint32)
+    return np.asarray(x, np.int64, order="C").astype(np.uint32)
 
 
 def canonical(y):
@@ -259,3 +259,27 @@ def call(name, arguments):
     with np.errstate(all="ignore"):
         columns = np.ascontiguousarray(np.asarray(arguments, np.uint32).T)
         return FUNCTIONS[name](*columns).astype(np.uint32)
+
+
+# ---- the order-free hash
+
+
+def _mix(h):
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return h ^ (h >> np.uint32(16))
+
+
+def fold(index, results):
+    """The hash of results at their indices: two sums mod 2^32, as one number of 64 bits."""
+    index, results = np.asarray(index, np.uint32), np.asarray(results, np.uint32)
+    place = _mix(index + np.uint32(0x9E3779B9))
+    low = int(_mix(results + place).sum(dtype=np.uint64)) % 2**32
+    high = int(_mix(_mix(results ^ np.uint32(0x5BD1E995)) ^ place).sum(dtype=np.uint64)) % 2**32
+    return high << 32 | low
+
+
+def join(hashes):
+    """The hash of disjoint parts together."""
+    hashes = list(hashes)
+    return sum(h >> 32 for h in hashes) % 2**32 << 32 | sum(h & 0xFFFFFFFF for h in hashes) % 2**32
