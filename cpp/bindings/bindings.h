@@ -6,5 +6,6 @@
 namespace qwen3moe::bindings {
 
 void bind_errors(pybind11::module_& m);
+void bind_synth(pybind11::module_& m);
 
 }  // namespace qwen3moe::bindings
