@@ -54,11 +54,11 @@ QM_FN uint qm_edge(uint kind, uint i) {
     const uint positives[16] = {0x0d800000u, 0x0d800001u, 0x71800000u, 0x717fffffu, 0x3f800000u, 0x3f7fffffu,
                                 0x3f800001u, 0x40000000u, 0x3fffffffu, 0x40400000u, 0x3eaaaaabu, 0x21800000u,
                                 0x217fffffu, 0x5f000000u, 0x3fb504f3u, 0x3f3504f3u};
-    // NaNs, infinities, the bounds of settle, X14 and half, a denormal and the ties of to_half
+    // NaNs, infinities, the bounds of settle, X16 and half, a denormal and the ties of to_half
     const uint words[16] = {0x00000000u, 0xffffffffu, 0x7f800000u, 0xff800000u, 0x7fc00000u, 0x0d800000u,
                             0x0d7fffffu, 0x21800000u, 0x217fffffu, 0x71800000u, 0x71800001u, 0x477ff000u,
                             0x477fefffu, 0x33000000u, 0x00000001u, 0x38801000u};
-    // 0, 1, -1, the ends of int32, numbers that float rounds (ties to even, up and down), the ends of X14 and its
+    // 0, 1, -1, the ends of int32, numbers that float rounds (ties to even, up and down), the ends of X16 and its
     // digits
     const uint ints[16] = {0x00000000u, 0x00000001u, 0xffffffffu, 0x80000000u, 0x7fffffffu, 0x01000001u,
                            0x01000003u, 0xfeffffffu, 0x7fffff40u, 0x7fffffbfu, 0x00001fc0u, 0xffffe040u,
@@ -74,7 +74,7 @@ QM_FN uint qm_edge(uint kind, uint i) {
             return words[i];
         case QM_INT:
             return ints[i];
-        case QM_X14:
+        case QM_X16:
             return ints[i < 3u ? i : 10u + i % 6u];
         default:
             return 0u;
@@ -93,8 +93,8 @@ QM_FN uint qm_random(uint kind, uint h) {
             return qm_float_between(h, -30, 31u);
         case QM_GAIN:
             return qm_float_between(h, 0, 7u);
-        case QM_X14:
-            return h % 16257u - 8128u;
+        case QM_X16:
+            return h % 65025u - 32512u;
         case QM_BYTE:
             return h % 256u - 128u;
         default:
