@@ -104,7 +104,7 @@ def bench(
         raise ArgumentError("nothing to time; expected a repetition or more, and a prompt or tokens to generate")
     tokens = plain_tokens(depth + max(prompt, generated), model.config["vocab"])
     runs = (prompt > 0) + (generated > 0)
-    with model.session(len(tokens)) as session, reporting(progress, runs * repetitions, "bench", "runs") as report:
+    with model.session(len(tokens)) as session, reporting(progress, "bench", "runs") as report:
         digest = _warm_up(session, tokens, depth, model.batch)
         done = 0
 

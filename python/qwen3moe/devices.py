@@ -9,7 +9,7 @@ _BEST_FIRST = ("cuda", "vulkan", "cpu")
 
 def available_devices() -> list[str]:
     """The names of the devices that are here, the best first."""
-    names = [entry["name"] for entry in _core.backends() if entry["available"]]
+    names = [entry["device"] for entry in _core.backends() if entry["available"]]
     return sorted(names, key=lambda name: _BEST_FIRST.index(name.partition(":")[0]))
 
 

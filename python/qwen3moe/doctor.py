@@ -91,7 +91,7 @@ def _backends() -> str:
     entries = _core.backends()
     if not any(entry["available"] for entry in entries):
         raise RuntimeError("none is available")
-    return "; ".join(f"{'' if e['available'] else 'no '}{e['name']} ({e['description']})" for e in entries)
+    return "; ".join(f"{'' if e['available'] else 'no '}{e['device']} ({e['description']})" for e in entries)
 
 
 def _self_test() -> str:

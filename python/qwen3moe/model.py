@@ -16,7 +16,7 @@ from qwen3moe.errors import ArgumentError
 from qwen3moe.indices import Indices, select_indices
 from qwen3moe.progress import Progress
 from qwen3moe.session import Floats, Session
-from qwen3moe.stages import select_stages
+from qwen3moe.stages import forward_order, select_stages
 from qwen3moe.tokens import TokenIds, as_tokens
 
 
@@ -147,9 +147,10 @@ class Model:
         at_positions = None if positions is None else select_indices(positions, len(ids), "positions")
         session = self._core.session(len(ids))
         try:
-            return session.trace(ids, chosen, at_layers, at_positions)
+            trace = session.trace(ids, chosen, at_layers, at_positions)
         finally:
             session.close()
+        return {key: trace[key] for key in forward_order(trace)}
 
     def close(self) -> None:
         """Frees the model, once no session uses it any more."""

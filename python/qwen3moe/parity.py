@@ -83,14 +83,14 @@ def parity(
     names = list(devices) if devices is not None else available_devices()
     rows: list[ParityRow] = []
     reference: dict[int, Floats] = {}
-    with reporting(progress, len(names) * len(lengths), "parity", "runs") as report:
+    with reporting(progress, "parity", "runs") as report:
         for name in names:
             with Model.from_gguf(path, name, threads=threads) as model:
                 for length in lengths:
                     rows.append(_run(model, name, length, reference))
                     if report:
                         report(len(rows), len(names) * len(lengths))
-    absent = {entry["name"]: entry["description"] for entry in _core.backends() if not entry["available"]}
+    absent = {entry["device"]: entry["description"] for entry in _core.backends() if not entry["available"]}
     return Parity(os.fspath(path), rows, absent)
 
 

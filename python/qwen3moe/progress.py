@@ -11,7 +11,7 @@ Progress: TypeAlias = bool | ProgressFunction
 
 
 @contextmanager
-def reporting(progress: Progress, total: int, what: str, unit: str) -> Iterator[ProgressFunction | None]:
+def reporting(progress: Progress, what: str, unit: str) -> Iterator[ProgressFunction | None]:
     """Yields what to call with (done, total), or None where no one wants to know."""
     if callable(progress):
         yield progress
@@ -21,9 +21,10 @@ def reporting(progress: Progress, total: int, what: str, unit: str) -> Iterator[
         return
     from tqdm.auto import tqdm  # here, because importing it costs time that most calls need not spend
 
-    with tqdm(total=total, desc=what, unit=f" {unit}", leave=False) as bar:
+    with tqdm(desc=what, unit=unit, unit_scale=True, leave=False) as bar:
 
-        def report(done: int, _: int) -> None:
+        def report(done: int, total: int) -> None:
+            bar.total = total
             bar.update(done - bar.n)
 
         yield report

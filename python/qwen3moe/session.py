@@ -55,7 +55,7 @@ class Session:
         """
         ids = as_tokens(tokens)
         wanted = self._progress if progress is None else progress
-        with reporting(wanted, len(ids), "eval", "tok") as report:
+        with reporting(wanted, "eval", "tok") as report:
             return self._core.eval(ids, positions=positions, out=out, progress=report)
 
     def fork(self) -> Session:

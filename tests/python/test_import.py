@@ -27,7 +27,7 @@ def bare_environment() -> dict[str, str]:
 
 
 def test_import_without_any_driver() -> None:
-    code = "import qwen3moe; print([b['name'] for b in qwen3moe.backends() if b['available']])"
+    code = "import qwen3moe; print([b['device'] for b in qwen3moe.backends() if b['available']])"
     assert run_python(code, **bare_environment()) == "['cpu']"
 
 
