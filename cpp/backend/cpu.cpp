@@ -210,12 +210,13 @@ class CpuExecutor final : public Executor {
                 for (std::uint32_t i = 0; i < wanted; i++)
                     std::memcpy(b.selected.get() + std::size_t(i) * c_.width,
                                 b.residual.get() + std::size_t(batch.wanted[i]) * c_.width, c_.width * sizeof(float));
-                return check_finite(n);
+                return check_finite(b.residual.get(), std::size_t(n) * c_.width, "residual");
             case Op::logits:
                 if (wanted == 0) return;
-                return share(c_.vocab, kRows, [&](Range r) {
+                share(c_.vocab, kRows, [&](Range r) {
                     steps_.logits(logits_params(c_, wanted), weight(w[0]), b.normed.rows(), batch.logits, r);
                 });
+                return check_finite(batch.logits, std::size_t(wanted) * c_.vocab, "logits");
             case Op::capture:
                 for (const Stage& stage : step.stages) capture(stage, step.layer, n, batch);
                 return;
@@ -236,13 +237,9 @@ class CpuExecutor final : public Executor {
         for (std::uint32_t s = 0; s < slots; s++) buffers_.slot.get()[next[static_cast<std::uint32_t>(ids[s])]++] = s;
     }
 
-    void check_finite(std::uint32_t n) const {
-        const float* x = buffers_.residual.get();
-        for (std::size_t i = 0; i < std::size_t(n) * c_.width; i++)
-            if (!std::isfinite(x[i]))
-                throw NumericalError("a value of the residual after the last layer is not finite: row " +
-                                     std::to_string(i / c_.width) + " of the batch, element " +
-                                     std::to_string(i % c_.width));
+    static void check_finite(const float* x, std::size_t n, const char* what) {
+        for (std::size_t i = 0; i < n; i++)
+            if (!std::isfinite(x[i])) throw NumericalError(std::string("a value of the ") + what + " is not finite");
     }
 
     void capture(const Stage& stage, std::uint32_t layer, std::uint32_t n, const Batch& batch) const {

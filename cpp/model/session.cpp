@@ -4,6 +4,7 @@
 #include <string>
 
 #include "errors.h"
+#include "model/diagnosis.h"
 
 namespace qwen3moe {
 
@@ -129,7 +130,14 @@ void Evaluation::run(const Poll& poll) const {
         if (!together) gathered.resize(destinations.size() * vocab);
         float* logits = destinations.empty() ? nullptr : (together ? destinations[0] : gathered.data());
 
-        model.executor->run(traced ? *traced : model.plan, {slices, wanted_rows, logits, sink}, poll);
+        const Batch batch{slices, wanted_rows, logits, sink};
+        try {
+            model.executor->run(traced ? *traced : model.plan, batch, poll);
+        } catch (const NumericalError&) {
+            model.file->check_intact();
+            name_first_nonfinite(model, batch, poll);
+            throw;
+        }
         model.file->check_intact();
         if (!together)
             for (std::size_t i = 0; i < destinations.size(); i++)

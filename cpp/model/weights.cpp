@@ -5,6 +5,8 @@
 #include <string>
 #include <unordered_set>
 
+#include "gguf/refusal.h"
+
 namespace qwen3moe {
 namespace {
 
@@ -14,6 +16,8 @@ std::string shape_text(const std::uint64_t* shape, std::size_t rank) {
     return text + "]";
 }
 
+std::string place(std::string_view name) { return "tensor " + gguf::quoted(name); }
+
 class Finder {
   public:
     explicit Finder(const gguf::File& file) : file_(file) {}
@@ -21,12 +25,11 @@ class Finder {
     // A tensor of this shape, fastest dimension first.
     const gguf::Tensor* matrix(const std::string& name, std::initializer_list<std::uint64_t> shape) {
         const gguf::Tensor* t = file_.tensor(name);
-        if (!t)
-            file_.refuse("tensor " + name, "nothing", "a tensor of shape " + shape_text(shape.begin(), shape.size()));
+        if (!t) file_.refuse(place(name), "nothing", "a tensor of shape " + shape_text(shape.begin(), shape.size()));
         bool same = t->rank <= 4;
         for (std::size_t i = 0; i < 4; i++) same &= t->shape[i] == (i < shape.size() ? shape.begin()[i] : 1);
         if (!same)
-            file_.refuse("tensor " + name, "shape " + shape_text(t->shape, t->rank),
+            file_.refuse(place(name), "shape " + shape_text(t->shape, t->rank),
                          shape_text(shape.begin(), shape.size()));
         used_.insert(t);
         return t;
@@ -35,10 +38,9 @@ class Finder {
     // Norm weights are read as floats in place.
     const gguf::Tensor* vector(const std::string& name, std::uint64_t length) {
         const gguf::Tensor* t = matrix(name, {length});
-        if (t->type != gguf::Type::F32)
-            file_.refuse("tensor " + name, "type " + std::string(info(t->type).name), "F32");
+        if (t->type != gguf::Type::F32) file_.refuse(place(name), "type " + std::string(info(t->type).name), "F32");
         if (reinterpret_cast<std::uintptr_t>(t->data.data()) % alignof(float) != 0)
-            file_.refuse("tensor " + name, "data at an odd address", "data aligned to 4 bytes");
+            file_.refuse(place(name), "data at an odd address", "data aligned to 4 bytes");
         return t;
     }
 
@@ -46,7 +48,7 @@ class Finder {
     void refuse_leftovers() const {
         for (const gguf::Tensor& t : file_.tensors())
             if (!used_.contains(&t))
-                file_.refuse("tensor " + std::string(t.name), "a tensor that Qwen3-MoE has no use for",
+                file_.refuse(place(t.name), "a tensor that Qwen3-MoE has no use for",
                              "only the tensors of the architecture");
     }
 

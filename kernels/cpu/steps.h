@@ -112,8 +112,9 @@ struct Steps {
     void (*logits)(const LogitsParams&, const Weight&, const Rows& in, float* logits, Range);
 
     // What the steps are made of, for the self-test and the tests.
-    // Applies a unary function of the arithmetic, by its number in kUnary; `bits` in and out.
-    void (*unary)(std::uint32_t function, const std::uint32_t* in, std::uint32_t* out, std::size_t n);
+    // Calls a function of the arithmetic by its number in shared/functions.h, n times; arguments [n][its arity] as bits
+    void (*call)(std::uint32_t function, const std::uint32_t* arguments, std::uint32_t* out, std::size_t n);
+    std::uint64_t (*selftest)();                                       // the hash of shared/selftest.h
     void (*quantise)(const float* x, std::uint32_t n, X14Block* out);  // n values into ceil(n / 256) blocks
     void (*dequantise)(const Weight&, std::uint32_t row, float* out);  // one row of weights as floats
     // out[t * stride + r - first]: rows [first, last) times `tokens` rows of activations
@@ -121,8 +122,5 @@ struct Steps {
 };
 
 inline constexpr std::uint32_t kTileRows = 32;
-
-inline constexpr const char* kUnary[] = {"exp", "recip", "rsqrt", "sigmoid", "silu", "half", "to_half", "round"};
-inline constexpr std::uint32_t kUnaryCount = sizeof(kUnary) / sizeof(kUnary[0]);
 
 }  // namespace qwen3moe::cpu

@@ -12,7 +12,7 @@ Indices: TypeAlias = SupportsIndex | Iterable[SupportsIndex] | None
 
 
 def select_indices(wanted: Indices, count: int, what: str) -> list[int]:
-    """In increasing order, each once; `what` names the argument in errors."""
+    """In increasing order, each once; `what` is one of them, in errors."""
     if wanted is None:
         return list(range(count))
     values = list(wanted) if isinstance(wanted, Iterable) else [wanted]
@@ -23,7 +23,7 @@ def _index(value: SupportsIndex, count: int, what: str) -> int:
     try:
         index = operator.index(value)
     except TypeError:
-        raise ArgumentError(f"{what} has {value!r} ({type(value).__name__}); expected integers") from None
+        raise ArgumentError(f"{what} is {value!r} ({type(value).__name__}); expected an integer") from None
     if not -count <= index < count:
-        raise ArgumentError(f"{what} has {index}; expected {-count} to {count - 1}")
+        raise ArgumentError(f"{what} {index} is not there; expected {-count} to {count - 1}")
     return index % count

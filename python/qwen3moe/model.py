@@ -143,8 +143,8 @@ class Model:
         """
         ids = as_tokens(tokens)
         chosen = select_stages(stages)
-        at_layers = select_indices(layers, self.config["layers"], "layers")
-        at_positions = None if positions is None else select_indices(positions, len(ids), "positions")
+        at_layers = select_indices(layers, self.config["layers"], "layer")
+        at_positions = None if positions is None else select_indices(positions, len(ids), "position")
         session = self._core.session(len(ids))
         try:
             trace = session.trace(ids, chosen, at_layers, at_positions)

@@ -46,7 +46,7 @@ def save_trace(
     The file appears whole or not at all.
     """
     ids = as_tokens(tokens)
-    rows = select_indices(positions, len(ids), "positions")
+    rows = select_indices(positions, len(ids), "position")
     metadata = {"version": version("qwen3moe"), **(_origin(model) if model else {})}
     entries: dict[str, Any] = {**trace, "tokens": ids, "positions": np.array(rows, dtype=np.int32)}
     with replacing(path) as draft, open(draft, "wb") as file:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference.forward import Reference
+from tests.reference.forward import Reference
 
 import qwen3moe
 

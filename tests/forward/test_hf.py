@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from reference import hf
+from tests.reference import hf
 
 import qwen3moe
 

@@ -41,7 +41,9 @@ def test_what_steps_make_of_each_other(model):
         assert np.abs(weights.astype(np.float64).sum(1) - 1).max() <= 1e-6
         assert (np.diff(weights, axis=1) <= 0).all(), "experts stand in rank order"
         chosen = np.take_along_axis(t[at + "moe_router.probabilities"], t[at + "moe_router.ids"].astype(int), axis=1)
-        assert (chosen[:, -1:] >= np.sort(t[at + "moe_router.probabilities"], axis=1)[:, ::-1][:, [chosen.shape[1]]]).all()
+        assert (
+            chosen[:, -1:] >= np.sort(t[at + "moe_router.probabilities"], axis=1)[:, ::-1][:, [chosen.shape[1]]]
+        ).all()
         mixed = weights[:, :1] * t[at + "expert.out"][:, 0]
         for r in range(1, weights.shape[1]):
             mixed = mixed + weights[:, r : r + 1] * t[at + "expert.out"][:, r]
@@ -52,7 +54,9 @@ def test_filters(model):
     full = model.trace(TOKENS)
     some = model.trace(TOKENS, stages="router.*", layers=[1, 3], positions=[0, 69])
     stages = {k for k in some if k.startswith("layers.")}
-    assert stages == {f"layers.{i}.moe_router.{s}" for i in (1, 3) for s in ("logits", "probabilities", "ids", "weights")}
+    assert stages == {
+        f"layers.{i}.moe_router.{s}" for i in (1, 3) for s in ("logits", "probabilities", "ids", "weights")
+    }
     for name in stages:
         assert np.array_equal(some[name], full[name][[0, 69]])
     with pytest.raises(qwen3moe.ArgumentError, match="layer 99"):

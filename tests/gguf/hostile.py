@@ -1,6 +1,6 @@
 """Every malformed file, by name. To add some: a function that yields cases, and its line in `CASES`."""
 
-from . import hostile_metadata, hostile_split, hostile_tensors
+from . import hostile_metadata, hostile_model, hostile_split, hostile_tensors
 from .build import U32, Tensor, entry, gguf, u32, u64
 from .case import Case
 
@@ -93,4 +93,5 @@ CASES = [
     *hostile_metadata.cases(),
     *hostile_tensors.cases(),
     *hostile_split.cases(),
+    *hostile_model.cases(),
 ]

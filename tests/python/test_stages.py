@@ -74,13 +74,15 @@ def test_a_pattern_without_a_stage_is_refused_with_the_list(patterns: Any) -> No
     ],
 )
 def test_indices(wanted: Any, expected: list[int]) -> None:
-    assert select_indices(wanted, 4, "layers") == expected
+    assert select_indices(wanted, 4, "layer") == expected
 
 
-@pytest.mark.parametrize(("wanted", "words"), [(4, "has 4"), (-5, "has -5"), ([0, 1.5], "1.5"), ("12", "'1'")])
+@pytest.mark.parametrize(
+    ("wanted", "words"), [(4, "layer 4"), (-5, "layer -5"), ([0, 1.5], "layer is 1.5"), ("12", "layer is '1'")]
+)
 def test_indices_out_of_range(wanted: Any, words: str) -> None:
-    with pytest.raises(ArgumentError, match=f"layers .*{words}"):
-        select_indices(wanted, 4, "layers")
+    with pytest.raises(ArgumentError, match=words):
+        select_indices(wanted, 4, "layer")
 
 
 def test_trace_keys() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from reference.forward import Reference
+from tests.reference.forward import Reference
 
 
 def load(path: str, dtype: torch.dtype = torch.float32) -> Qwen3MoeForCausalLM:
