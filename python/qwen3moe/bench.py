@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
+from qwen3moe.counts import as_count
 from qwen3moe.errors import ArgumentError
 from qwen3moe.hashing import sha256_logits
 from qwen3moe.machine import peak_rss, read_bandwidth
@@ -98,10 +99,10 @@ def bench(
 ) -> Bench:
     """Times the prefill of `prompt` tokens and the decoding of `generated`, each after `depth` tokens."""
     for name, value in (("prompt", prompt), ("generated", generated), ("depth", depth)):
-        if value < 0:
-            raise ArgumentError(f"{name} is {value}; expected 0 or more")
-    if repetitions < 1 or prompt + generated < 1:
-        raise ArgumentError("nothing to time; expected a repetition or more, and a prompt or tokens to generate")
+        as_count(value, name, 0)
+    as_count(repetitions, "repetitions", 1)
+    if prompt + generated == 0:
+        raise ArgumentError("nothing to time; expected a prompt, or tokens to generate")
     tokens = plain_tokens(depth + max(prompt, generated), model.config["vocab"])
     runs = (prompt > 0) + (generated > 0)
     with model.session(len(tokens)) as session, reporting(progress, "bench", "runs") as report:

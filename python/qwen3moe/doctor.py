@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from qwen3moe import _core
+from qwen3moe.devices import available_devices
 from qwen3moe.hashing import sha256_logits, short
 from qwen3moe.machine import memory, processor, usable_threads
 from qwen3moe.model import Model
 from qwen3moe.prompts import plain_tokens
 from qwen3moe.synth import synth
 
-_SELF_TEST_THREADS = (1, 2, 3)
+_THREADS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def doctor() -> Diagnosis:
         ("threads", lambda: f"{usable_threads()} usable"),
         ("memory", _memory),
         ("back ends", _backends),
-        ("self test", _self_test),
+        ("arithmetic", _arithmetic),
+        ("logits", _logits),
     )
     return Diagnosis([_run(name, check) for name, check in checks])
 
@@ -94,15 +96,24 @@ def _backends() -> str:
     return "; ".join(f"{'' if e['available'] else 'no '}{e['device']} ({e['description']})" for e in entries)
 
 
-def _self_test() -> str:
-    """A small model's logits, which must not depend on the number of threads."""
+def _arithmetic() -> str:
+    """Every device's functions against the hash that all must have."""
+    results = [_core.arithmetic.selftest(name) for name in available_devices()]
+    wrong = [f"{result['device']}: {result['reason']}" for result in results if not result["ok"]]
+    if wrong:
+        raise RuntimeError("; ".join(wrong))
+    return f"exact on {', '.join(result['device'] for result in results)}"
+
+
+def _logits() -> str:
+    """Those of a small model must not depend on the number of threads."""
     with tempfile.TemporaryDirectory() as folder:
         path = synth(Path(folder) / "small.gguf")
-        hashes = {threads: _hash(path, threads) for threads in _SELF_TEST_THREADS}
+        hashes = {threads: _hash(path, threads) for threads in _THREADS}
     if len(set(hashes.values())) != 1:
         found = ", ".join(f"{threads}: {short(digest)}" for threads, digest in hashes.items())
         raise RuntimeError(f"the logits depend on the number of threads ({found})")
-    return f"logits {short(hashes[1])} with {', '.join(map(str, hashes))} threads"
+    return f"{short(hashes[1])} with {', '.join(map(str, hashes))} threads"
 
 
 def _hash(path: Any, threads: int) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from qwen3moe import _core
+from qwen3moe.counts import as_count
 from qwen3moe.devices import resolve_device
 from qwen3moe.errors import ArgumentError
 from qwen3moe.indices import Indices, select_indices
@@ -46,13 +46,8 @@ class Model:
         default. batch: the most tokens evaluated at once. progress: whether this model's long calls show a bar, unless
         a call says otherwise.
         """
-        options: dict[str, int] = {}
-        for name, value in (("threads", threads), ("batch", batch)):
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ArgumentError(f"{name} is {value!r}; expected an integer of at least 1")
-            options[name] = int(value)
+        given = {"threads": threads, "batch": batch}
+        options = {name: as_count(value, name, 1) for name, value in given.items() if value is not None}
         return cls(_core.Model(os.fspath(path), resolve_device(device), **options), progress)
 
     @property
@@ -99,7 +94,7 @@ class Model:
 
     def session(self, context: int) -> Session:
         """A new, empty sequence that holds at most `context` tokens."""
-        return Session(self._core.session(context), self._progress)
+        return Session(self._core.session(as_count(context, "context", 1)), self._progress)
 
     def forward(
         self,

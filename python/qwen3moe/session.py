@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwen3moe import _core
+from qwen3moe.counts import as_count
 from qwen3moe.progress import Progress, reporting
 from qwen3moe.tokens import TokenIds, as_tokens
 
@@ -64,7 +65,7 @@ class Session:
 
     def truncate(self, position: int) -> None:
         """Forgets the tokens from `position` on."""
-        self._core.truncate(position)
+        self._core.truncate(as_count(position, "position", 0))
 
     def close(self) -> None:
         """Frees the cache. The session cannot be used any more."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qwen3moe.cli.common import add_model, add_tokens, open_model, parse_tokens, show
-from qwen3moe.errors import ArgumentError
+from qwen3moe.counts import as_count
 from qwen3moe.files import replacing
 from qwen3moe.hashing import sha256_logits
 from qwen3moe.model import Model
@@ -51,8 +51,7 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
-    if args.top < 0:
-        raise ArgumentError(f"--top is {args.top}; expected 0 or more")
+    as_count(args.top, "--top", 0)
     tokens = as_tokens(parse_tokens(args.tokens)).tolist()
     with open_model(args) as model:
         logits = _to_file(model, tokens, args) if args.out else model.forward(tokens, args.positions)
