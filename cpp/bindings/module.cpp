@@ -8,4 +8,5 @@ PYBIND11_MODULE(_core, m) {
     bind_gguf(m);
     bind_model(m);
     bind_session(m);
+    bind_synth(m);
 }
