@@ -8,13 +8,13 @@ from typing import SupportsIndex
 from qwen3moe.errors import ArgumentError
 
 
-def as_count(value: SupportsIndex, what: str, least: int) -> int:
-    """An integer from `least` up, of any integer type but bool; `what` names it in errors."""
-    expected = f"expected an integer of at least {least}"
+def as_count(value: SupportsIndex, what: str, least: int, most: int = 2**32 - 1) -> int:
+    """An integer in bounds, of any integer type but bool; `what` names it in errors."""
+    expected = f"expected an integer from {least} to {most}"
     try:
         count = operator.index(value)
     except TypeError:
         raise ArgumentError(f"{what} is {value!r} ({type(value).__name__}); {expected}") from None
-    if isinstance(value, bool) or count < least:
+    if isinstance(value, bool) or not least <= count <= most:
         raise ArgumentError(f"{what} is {value}; {expected}")
     return count

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-ProgressFunction: TypeAlias = Callable[[int, int], None]
+ProgressFunction: TypeAlias = Callable[[int, int], object]
 Progress: TypeAlias = bool | ProgressFunction
 
 

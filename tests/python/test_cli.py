@@ -181,6 +181,9 @@ def test_doctor(run: Run) -> None:
         (["diff", "nothing.npz", "nothing.npz"], "cannot read nothing.npz"),
         (["bench", "MODEL", "-p", "0", "-n", "0"], "nothing to time"),
         (["synth", "m.gguf", "--preset", "nothing"], "nothing"),
+        (["synth", "m.gguf", "--types", "nothing"], "nothing"),
+        (["synth", "m.gguf", "--seed", "-1"], "seed is -1"),
+        (["synth", "m.gguf", "--layers", "0"], "layers is 0"),
     ],
 )
 def test_errors_are_one_line_and_exit_2(

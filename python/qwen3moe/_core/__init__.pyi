@@ -71,7 +71,7 @@ class Session:
         *,
         positions: str = "last",
         out: _Floats | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], object] | None = None,
     ) -> _Floats | None: ...
     def trace(
         self, tokens: _Tokens, stages: Sequence[str], layers: Sequence[int], positions: Sequence[int] | None = None
