@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from qwen3moe import _core
 
+from qwen3moe import _core
 from tests.arithmetic import reference
 
 arithmetic = _core.arithmetic

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, quants
+
 from qwen3moe import _core
 from qwen3moe.errors import ArgumentError
-
 from tests.arithmetic import formats, reference
 
 arithmetic = _core.arithmetic

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from qwen3moe import _core
 
+from qwen3moe import _core
 from tests.arithmetic import reference
 
 arithmetic = _core.arithmetic
