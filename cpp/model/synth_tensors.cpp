@@ -52,14 +52,13 @@ std::vector<SynthTensor> synth_tensors(const Shape& shape, const Mix& mix) {
     const std::uint64_t hidden = shape.hidden, queries = shape.heads * shape.head_dim;
     const std::uint64_t keys = shape.kv_heads * shape.head_dim;
 
-    // Every matrix keeps the scale of what it is given, so the residual stream grows slowly through any depth. Logits
-    // spread by a few units; those of routers by so much that few experts hold most of the weight; queries and keys so
-    // that attention picks tokens rather than averaging them.
-    const double from_normed = 1 / normed_size(shape);
-    const double router = 3 * from_normed, head = 3 * from_normed, embedding = 0.5, query_norm = 1.5;
-    const double from_values = 1 / std::sqrt(static_cast<double>(queries));
-    const double from_swiglu = 1 / std::sqrt(static_cast<double>(shape.ff));
-
+    // Matrices keep the scale of what they are given, so the residual stream grows slowly through any depth; experts
+    // add more to it than attention, which makes tokens alike. Logits spread by a few units, those of routers by so
+    // much that few experts hold most of the weight, and queries and keys so that attention picks tokens, not averages.
+    const auto inverse_root = [](std::uint64_t fan_in) { return 1 / std::sqrt(static_cast<double>(fan_in)); };
+    const double from_normed = 1 / normed_size(shape), head = 3 * from_normed, router = 3 * from_normed;
+    const double from_values = 0.5 * inverse_root(queries), from_swiglu = 2 * inverse_root(shape.ff);
+    const double embedding = 0.5, query_norm = 1.5;
     const std::uint64_t outliers = outliers_of(hidden);
 
     Tensors tensors(shape, mix);
