@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -38,7 +39,7 @@ def synth(
     return os.fspath(path)
 
 
-def _shown_by(bar: tqdm[None]) -> Callable[[int, int], None]:
+def _shown_by(bar: tqdm[NoReturn]) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         bar.total = total
         bar.update(done - bar.n)
