@@ -1,6 +1,8 @@
 // The self-test through the vectorised loops of `call`.
 #include "shared/selftest.h"
 
+#include <cstring>
+
 #include "cpu/step_functions.h"
 
 namespace qwen3moe::cpu::QM_SIMD {
@@ -11,8 +13,10 @@ std::uint64_t selftest() {
         const std::uint32_t arity = kFunctions[f].arity;
         std::uint32_t arguments[QM_SELFTEST_ITEMS * 8];
         std::uint32_t results[QM_SELFTEST_ITEMS];
-        for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++)
-            for (std::uint32_t j = 0; j < arity; j++) arguments[k * arity + j] = qm_selftest_argument(f, k, j);
+        for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++) {
+            const QmArguments x = qm_selftest_arguments(f, k);
+            std::memcpy(arguments + k * arity, &x, arity * sizeof(x.a));
+        }
         call(f, arguments, results, QM_SELFTEST_ITEMS);
         for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++)
             hash = qm_fold(hash, f * QM_SELFTEST_ITEMS + k, results[k]);
