@@ -7,5 +7,9 @@ namespace qwen3moe::bindings {
 
 void bind_arithmetic(pybind11::module_& m);
 void bind_errors(pybind11::module_& m);
+void bind_gguf(pybind11::module_& m);
+void bind_model(pybind11::module_& m);
+void bind_session(pybind11::module_& m);
+void bind_synth(pybind11::module_& m);
 
 }  // namespace qwen3moe::bindings

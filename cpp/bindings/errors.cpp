@@ -22,6 +22,7 @@ void raise_file_error(const FileError& e) {  // as the built-in: (errno, message
 }  // namespace
 
 void bind_errors(py::module_&) {
+    py::module_::import("qwen3moe.errors");  // now: when an error is raised, no file may be left to open
     py::register_local_exception_translator([](std::exception_ptr p) {
         try {
             if (p) std::rethrow_exception(p);

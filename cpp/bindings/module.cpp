@@ -5,4 +5,8 @@ PYBIND11_MODULE(_core, m) {
     m.doc() = "The compiled part of qwen3moe; use the package, not this module.";
     bind_errors(m);
     bind_arithmetic(m);
+    bind_gguf(m);
+    bind_model(m);
+    bind_session(m);
+    bind_synth(m);
 }

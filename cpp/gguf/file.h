@@ -10,9 +10,13 @@
 #include <variant>
 #include <vector>
 
+#include "gguf/names.h"
 #include "gguf/types.h"
+#include "gguf/values.h"
 
 namespace qwen3moe::gguf {
+
+class Mapping;
 
 struct Array;
 // Integers of every width widen to 64 bits; f32 widens to double. `number` in Entry keeps the file's own value type.
@@ -37,6 +41,7 @@ struct Tensor {
     std::uint32_t rank;
     std::uint64_t shape[4];           // fastest first, as in the file; 1 beyond rank
     std::span<const std::byte> data;  // rows of shape[0], each a whole number of blocks
+    std::uint64_t offset;             // of the data in its own part, from the part's first byte
 
     std::uint64_t rows() const { return shape[1] * shape[2] * shape[3]; }
     std::uint64_t row_bytes() const { return shape[0] / info(type).block * info(type).bytes; }
@@ -46,35 +51,58 @@ class File {
   public:
     // Opens a file, or the first of a split set and its siblings. Throws GGUFError or FileError.
     static std::shared_ptr<const File> open(const std::string& path);
-    virtual ~File() = default;
+    // A whole file that lies in memory, which must outlive the result. `name` speaks for it in refusals.
+    static std::shared_ptr<const File> view(std::span<const std::byte> bytes, const std::string& name);
+    ~File();
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
 
-    virtual const std::string& path() const = 0;
-    virtual std::uint64_t bytes() const = 0;  // of all parts
-    virtual std::uint32_t version() const = 0;
-    virtual std::span<const Entry> metadata() const = 0;  // of the first part, in file order
-    virtual std::span<const Tensor> tensors() const = 0;  // of all parts, in file order
+    const std::string& path() const { return path_; }
+    std::uint64_t bytes() const { return bytes_; }  // of all parts
+    std::uint32_t version() const { return version_; }
+    std::span<const Entry> metadata() const { return metadata_; }  // of the first part, in file order
+    std::span<const Tensor> tensors() const { return tensors_; }   // of all parts, in file order
 
-    virtual const Entry* find(std::string_view key) const = 0;      // null where absent
-    virtual const Tensor* tensor(std::string_view name) const = 0;  // null where absent
+    const Entry* find(std::string_view key) const;      // null where absent
+    const Tensor* tensor(std::string_view name) const;  // null where absent
 
     // Throws GGUFError when the file shrank or failed under the mapping since it was opened. Call after reading
     // weights.
-    virtual void check_intact() const = 0;
+    void check_intact() const;
 
     // Throws a GGUFError that names this file, then what is told: the one voice of every refusal about content.
-    [[noreturn]] virtual void refuse(const std::string& place, const std::string& found,
-                                     const std::string& expected) const = 0;
+    [[noreturn]] void refuse(const std::string& place, const std::string& found, const std::string& expected) const;
 
     // Typed access; refuses with key, found and expected. The two-argument forms return the default where absent.
     std::uint64_t unsigned_of(std::string_view key) const;  // any integer type, not negative
     double number_of(std::string_view key) const;           // f32 or f64
     std::string_view string_of(std::string_view key) const;
+    bool bool_of(std::string_view key) const;
     Array array_of(std::string_view key, std::uint32_t element_type) const;
+    std::vector<std::string_view> strings_of(std::string_view key) const;  // an array of strings
     std::uint64_t unsigned_of(std::string_view key, std::uint64_t absent) const;
     double number_of(std::string_view key, double absent) const;
     std::string_view string_of(std::string_view key, std::string_view absent) const;
     bool bool_of(std::string_view key, bool absent) const;
     bool has(std::string_view key) const { return find(key) != nullptr; }
+
+  private:
+    File(const std::string& path, std::unique_ptr<const Mapping> mapping, std::span<const std::byte> bytes);
+    static std::shared_ptr<File> open_one(const std::string& path);
+    const Entry& required(std::string_view key) const;
+    void check_lone() const;  // that it is no part of a split set
+    void join_siblings();
+    void join(std::shared_ptr<const File> sibling);
+
+    std::string path_;
+    std::unique_ptr<const Mapping> mapping_;  // null for a view
+    std::uint64_t bytes_;
+    std::uint32_t version_;
+    std::vector<Entry> metadata_;
+    Names keys_;
+    std::vector<Tensor> tensors_;
+    Names tensor_names_;
+    std::vector<std::shared_ptr<const File>> siblings_;  // the other parts of a split set
 };
 
 }  // namespace qwen3moe::gguf

@@ -12,7 +12,8 @@ inline constexpr std::uint32_t kWeights = 4;  // rows of weights unpacked at a t
 
 // The integer scales go into q: |scale * q| <= 4096 fits 16 bits, and T is then one plain sum of products.
 QM_FN void fold_scales(Block& b) {
-    for (int i = 0; i < 256; i++) b.q[i] = narrow(b.q[i] * b.scale[i / 16]);
+    for (int j = 0; j < 16; j++)
+        for (int l = 0; l < 16; l++) b.q[16 * j + l] = narrow(b.q[16 * j + l] * b.scale[j]);
 }
 
 template <int N>

@@ -14,8 +14,18 @@ struct alignas(64) Block {
     float dmin;  // of 32-value types: the minimum itself, added
 };
 
-QM_FN std::uint32_t load16(const std::uint8_t* p) { return std::uint32_t(p[0]) | std::uint32_t(p[1]) << 8; }
-QM_FN std::uint32_t load32(const std::uint8_t* p) { return load16(p) | load16(p + 2) << 16; }
+static_assert(std::endian::native == std::endian::little, "blocks are read as they lie in the file");
+
+QM_FN std::uint32_t load16(const std::uint8_t* p) {
+    std::uint16_t x;
+    __builtin_memcpy(&x, p, sizeof(x));
+    return x;
+}
+QM_FN std::uint32_t load32(const std::uint8_t* p) {
+    std::uint32_t x;
+    __builtin_memcpy(&x, p, sizeof(x));
+    return x;
+}
 QM_FN std::int16_t narrow(int x) { return static_cast<std::int16_t>(x); }
 
 // ---- super-blocks of 256 with integer scales. kGroups: how many exact sums T make up F.

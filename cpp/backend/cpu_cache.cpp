@@ -1,0 +1,62 @@
+#include "backend/cpu_cache.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "errors.h"
+
+namespace qwen3moe {
+namespace {
+
+std::uint64_t machine_memory() {
+    return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// Zero pages from the system: untouched positions cost nothing.
+template <class T>
+T* allocate(std::uint64_t count, std::uint64_t needed) {
+    void* p = needed <= machine_memory() ? std::calloc(count, sizeof(T)) : nullptr;
+    if (!p)
+        throw OutOfMemoryError("a cache needs " + std::to_string(needed) + " bytes; this machine has " +
+                               std::to_string(machine_memory()) + ". Ask for a smaller context");
+    return static_cast<T*>(p);
+}
+
+}  // namespace
+
+void CpuCache::Free::operator()(void* p) const { std::free(p); }
+
+CpuCache::CpuCache(std::uint32_t layers, std::uint32_t kv_heads, std::uint32_t head_dim, std::uint32_t context)
+    : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim), context_(context) {
+    // Config bounds every factor: layers and context 2^24, heads 2^12; their product fits, times 256 bytes it may not.
+    const std::uint64_t rows = std::uint64_t(2) * layers_ * kv_heads_ * context_;
+    const std::uint64_t row_bytes = head_dim_ * sizeof(std::int16_t) + sizeof(float);
+    const std::uint64_t needed = rows > UINT64_MAX / row_bytes ? UINT64_MAX : rows * row_bytes;
+    values_.reset(allocate<std::int16_t>(rows * head_dim_, needed));
+    scales_.reset(allocate<float>(rows, needed));
+}
+
+cpu::KvLayer CpuCache::layer(std::uint32_t index) const {
+    const std::size_t rows = std::size_t(kv_heads_) * context_;
+    const std::size_t k = std::size_t(index) * 2 * rows;
+    const std::size_t v = k + rows;
+    return {values_.get() + k * head_dim_, scales_.get() + k, values_.get() + v * head_dim_, scales_.get() + v,
+            context_};
+}
+
+std::unique_ptr<Cache> CpuCache::copy(std::uint32_t positions) const {
+    const std::size_t regions = std::size_t(layers_) * 2 * kv_heads_;
+    auto made = std::make_unique<CpuCache>(layers_, kv_heads_, head_dim_, context_);
+    for (std::size_t r = 0; r < regions; r++) {
+        const std::size_t at = r * context_;
+        std::memcpy(made->values_.get() + at * head_dim_, values_.get() + at * head_dim_,
+                    positions * std::size_t(head_dim_) * sizeof(std::int16_t));
+        std::memcpy(made->scales_.get() + at, scales_.get() + at, positions * sizeof(float));
+    }
+    return made;
+}
+
+}  // namespace qwen3moe

@@ -1,0 +1,33 @@
+// The CPU's cache: per layer, K and V heads as X14 with their scales. Memory is touched only as positions are written.
+#pragma once
+
+#include <memory>
+
+#include "backend/executor.h"
+#include "cpu/steps.h"
+
+namespace qwen3moe {
+
+class CpuCache final : public Cache {
+  public:
+    CpuCache(std::uint32_t layers, std::uint32_t kv_heads, std::uint32_t head_dim, std::uint32_t context);
+
+    std::uint32_t context() const override { return context_; }
+    std::unique_ptr<Cache> copy(std::uint32_t positions) const override;
+
+    cpu::KvLayer layer(std::uint32_t index) const;
+
+  private:
+    struct Free {
+        void operator()(void* p) const;
+    };
+
+    std::uint32_t layers_;
+    std::uint32_t kv_heads_;
+    std::uint32_t head_dim_;  // 64 or 128
+    std::uint32_t context_;
+    std::unique_ptr<std::int16_t[], Free> values_;  // [layers][K, V][kv_heads][context][head_dim]
+    std::unique_ptr<float[], Free> scales_;         // [layers][K, V][kv_heads][context]
+};
+
+}  // namespace qwen3moe

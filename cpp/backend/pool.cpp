@@ -1,0 +1,114 @@
+#include "backend/pool.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+
+namespace qwen3moe {
+namespace {
+
+// A step of a small model takes microseconds: a short spin saves the sleep, a long one would waste the processor.
+constexpr int kSpins = 4000;
+
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// Returns once `value` is no longer `old`.
+void wait_past(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+    for (int i = 0; i < kSpins; i++) {
+        if (value.load(std::memory_order_acquire) != old) return;
+        relax();
+    }
+    value.wait(old, std::memory_order_acquire);
+}
+
+}  // namespace
+
+unsigned usable_processors() {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
+    return std::max(1u, std::thread::hardware_concurrency());
+}
+
+Pool::Pool(unsigned threads) : threads_(std::max(1u, threads)) { start(); }
+
+void Pool::start() {
+    process_ = getpid();
+    for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this] { serve(); });
+}
+
+// A forked child holds handles of threads that it does not have; joining or detaching them is not possible.
+void Pool::abandon() { new std::vector<std::thread>(std::move(workers_)); }
+
+Pool::~Pool() {
+    if (process_ != getpid()) {
+        abandon();
+        return;
+    }
+    stop_ = true;
+    epoch_.fetch_add(1);
+    epoch_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+}
+
+void Pool::serve() {
+    std::uint32_t seen = 0;
+    while (true) {
+        wait_past(epoch_, seen);
+        if (stop_) return;
+        seen = epoch_.load(std::memory_order_acquire);
+        take_pieces(nullptr);
+        if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    }
+}
+
+void Pool::take_pieces(const Poll* poll) {
+    while (true) {
+        const std::uint32_t first = next_.fetch_add(grain_, std::memory_order_relaxed);
+        if (first >= items_) return;
+        (*work_)({first, std::min(first + grain_, items_)});
+        if (poll) (*poll)();
+    }
+}
+
+void Pool::run(std::uint32_t items, std::uint32_t grain, const std::function<void(cpu::Range)>& work,
+               const Poll& poll) {
+    if (items == 0) return;
+    poll();
+    if (process_ != getpid()) {
+        abandon();
+        workers_.clear();
+        epoch_ = 0;
+        start();
+    }
+    work_ = &work;
+    items_ = items;
+    grain_ = std::max(1u, grain);
+    next_.store(0, std::memory_order_relaxed);
+    std::exception_ptr stopped;
+    const auto help = [&] {
+        try {
+            take_pieces(&poll);
+        } catch (...) {
+            stopped = std::current_exception();
+            next_.store(items_, std::memory_order_relaxed);  // the others finish the piece in hand
+        }
+    };
+    if (workers_.empty() || items <= grain_) {
+        help();
+    } else {
+        busy_.store(static_cast<std::uint32_t>(workers_.size()), std::memory_order_relaxed);
+        epoch_.fetch_add(1, std::memory_order_acq_rel);
+        epoch_.notify_all();
+        help();
+        for (std::uint32_t left; (left = busy_.load(std::memory_order_acquire)) != 0;) wait_past(busy_, left);
+    }
+    if (stopped) std::rethrow_exception(stopped);
+}
+
+}  // namespace qwen3moe

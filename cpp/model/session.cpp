@@ -1,0 +1,152 @@
+#include "model/session.h"
+
+#include <algorithm>
+#include <string>
+
+#include "errors.h"
+#include "model/diagnosis.h"
+
+namespace qwen3moe {
+
+// Holds a session for one call.
+class SessionLock {
+  public:
+    explicit SessionLock(Session& session) : session_(session) {
+        if (session_.busy_.exchange(true, std::memory_order_acquire))
+            throw SessionError("the session is in use by another call; give each thread a session of its own");
+        if (!session_.cache_) {
+            session_.busy_.store(false, std::memory_order_release);
+            throw SessionError("the session is closed");
+        }
+    }
+    ~SessionLock() { session_.busy_.store(false, std::memory_order_release); }
+    SessionLock(const SessionLock&) = delete;
+    SessionLock& operator=(const SessionLock&) = delete;
+
+  private:
+    Session& session_;
+};
+
+Session::Session(std::shared_ptr<const Model> model, std::uint32_t context)
+    : model_(std::move(model)), context_(context) {
+    const std::uint32_t most = model_->config.context;
+    if (context == 0 || context > most)
+        throw ArgumentError("context is " + std::to_string(context) + "; the model takes 1 to " + std::to_string(most));
+    cache_ = model_->executor->make_cache(context);
+}
+
+std::unique_ptr<Session> Session::fork() {
+    SessionLock lock(*this);
+    std::unique_ptr<Session> made(new Session);
+    made->model_ = model_;
+    made->context_ = context_;
+    made->cache_ = cache_->copy(position());
+    made->tokens_ = tokens_;
+    return made;
+}
+
+void Session::truncate(std::uint32_t position) {
+    SessionLock lock(*this);
+    if (position > tokens_.size())
+        throw ArgumentError("cannot truncate to " + std::to_string(position) + "; the session holds " +
+                            std::to_string(tokens_.size()) + " tokens");
+    tokens_.resize(position);
+}
+
+void Session::close() {
+    if (!cache_) return;
+    SessionLock lock(*this);
+    cache_.reset();
+}
+
+namespace {
+
+void check(const Request& request) {
+    const Session& s = *request.session;
+    if (request.tokens.empty()) throw ArgumentError("no tokens; give at least one");
+    const std::size_t room = s.context() - s.position();
+    if (request.tokens.size() > room)
+        throw ContextFullError(std::to_string(request.tokens.size()) + " tokens do not fit: the context of " +
+                               std::to_string(s.context()) + " has " + std::to_string(room) + " left");
+    for (std::size_t i = 0; i < request.tokens.size(); i++)
+        if (request.tokens[i] < 0 || static_cast<std::uint32_t>(request.tokens[i]) >= s.model().config.vocab)
+            throw ArgumentError("token " + std::to_string(i) + " is " + std::to_string(request.tokens[i]) +
+                                "; the vocabulary has 0 to " + std::to_string(s.model().config.vocab - 1));
+}
+
+}  // namespace
+
+void Evaluation::run(const Poll& poll) const {
+    std::vector<std::unique_ptr<SessionLock>> locks;  // the same session twice is refused here
+    for (const Request& request : requests) locks.push_back(std::make_unique<SessionLock>(*request.session));
+    std::size_t total = 0;
+    for (const Request& request : requests) {
+        check(request);
+        total += request.tokens.size();
+        std::vector<std::int32_t>& held = request.session->tokens_;
+        held.reserve(held.size() + request.tokens.size());  // what comes after the work must not fail
+    }
+    const Model& model = requests.front().session->model();
+    for (const Request& request : requests)
+        if (&request.session->model() != &model) throw ArgumentError("the sessions belong to different models");
+    const std::size_t vocab = model.config.vocab;
+    const std::size_t most = model.executor->batch_rows();
+
+    std::vector<Slice> slices;
+    std::vector<std::uint32_t> wanted_rows;
+    std::vector<float*> destinations;  // of the wanted rows
+    std::vector<float> gathered;       // their logits, where they do not lie side by side at their destination
+    std::size_t request_index = 0;
+    std::size_t offset = 0;  // into that request's tokens
+    std::size_t done = 0;
+    while (done < total) {
+        slices.clear();
+        wanted_rows.clear();
+        destinations.clear();
+        std::size_t rows = 0;
+        while (rows < most && request_index < requests.size()) {
+            const Request& request = requests[request_index];
+            const std::size_t count = std::min(most - rows, request.tokens.size() - offset);
+            Session& s = *request.session;
+            slices.push_back({s.cache_.get(), static_cast<std::uint32_t>(s.tokens_.size() + offset),
+                              request.tokens.subspan(offset, count)});
+            for (std::size_t i = 0; i < count; i++) {
+                const std::size_t token = offset + i;
+                const bool last = token + 1 == request.tokens.size();
+                if (wanted == Wanted::none || (wanted == Wanted::last && !last)) continue;
+                wanted_rows.push_back(static_cast<std::uint32_t>(rows + i));
+                destinations.push_back(request.logits + (wanted == Wanted::all ? token * vocab : 0));
+            }
+            rows += count;
+            offset += count;
+            if (offset == request.tokens.size()) {
+                request_index++;
+                offset = 0;
+            }
+        }
+        bool together = true;
+        for (std::size_t i = 1; i < destinations.size(); i++)
+            together &= destinations[i] == destinations[0] + i * vocab;
+        if (!together) gathered.resize(destinations.size() * vocab);
+        float* logits = destinations.empty() ? nullptr : (together ? destinations[0] : gathered.data());
+
+        const Batch batch{slices, wanted_rows, logits, sink};
+        try {
+            model.executor->run(traced ? *traced : model.plan, batch, poll);
+        } catch (const NumericalError&) {
+            model.file->check_intact();
+            name_first_nonfinite(model, batch, poll);
+            throw;
+        }
+        model.file->check_intact();
+        if (!together)
+            for (std::size_t i = 0; i < destinations.size(); i++)
+                std::copy_n(gathered.data() + i * vocab, vocab, destinations[i]);
+        done += rows;
+        if (progress) progress(done, total);
+    }
+    for (const Request& request : requests)
+        request.session->tokens_.insert(request.session->tokens_.end(), request.tokens.begin(), request.tokens.end());
+}
+
+}  // namespace qwen3moe
