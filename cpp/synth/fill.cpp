@@ -15,7 +15,7 @@
 namespace qwen3moe {
 namespace {
 
-constexpr std::uint64_t kPiece = 1 << 20;  // bytes made and written at once: a core's second-level cache holds them
+constexpr std::uint64_t kPiece = 1 << 20;  // bytes made and written at once, about: a second-level cache holds them
 constexpr auto kTick = std::chrono::milliseconds(50);
 
 std::uint64_t key_of(std::uint64_t seed, const std::string& name) {
@@ -37,22 +37,31 @@ std::vector<float> norm_weights(const SynthTensor& tensor, std::uint64_t key) {
     return weights;
 }
 
+std::uint64_t row_bytes(const SynthTensor& tensor) {
+    const gguf::TypeInfo& format = info(tensor.type);
+    return tensor.shape[0] / format.block * format.bytes;
+}
+
 struct Piece {
     std::size_t tensor;
-    std::uint64_t block, blocks;
+    std::uint64_t row, rows;
 };
 
 class Filling {
   public:
-    Filling(const gguf::Output& output, const std::vector<SynthTensor>& tensors, std::uint64_t seed)
-        : output_(output), tensors_(tensors), seed_(seed) {
+    Filling(const gguf::Output& output, const std::vector<SynthTensor>& tensors, const RouterCode& code,
+            std::uint64_t seed)
+        : output_(output), tensors_(tensors), seed_(seed), code_(code) {
         for (std::size_t i = 0; i < tensors.size(); ++i) {
-            const std::uint64_t bytes = info(tensors[i].type).bytes;
-            const std::uint64_t blocks = gguf::data_bytes(tensors[i].type, tensors[i].shape) / bytes;
-            const std::uint64_t most = kPiece / bytes / RandomBlocks::kStep * RandomBlocks::kStep;
-            for (std::uint64_t block = 0; block < blocks; block += most)
-                pieces_.push_back({i, block, std::min(most, blocks - block)});
-            total_ += blocks * bytes;
+            const std::uint64_t bytes = row_bytes(tensors[i]);
+            const std::uint64_t rows = gguf::data_bytes(tensors[i].type, tensors[i].shape) / bytes;
+            const std::uint64_t step = RandomBlocks::kStep;  // rows that are sure to hold a multiple of kStep blocks
+            const std::uint64_t most = std::max(step, kPiece / bytes / step * step);
+            for (std::uint64_t row = 0; row < rows; row += most) {
+                pieces_.push_back({i, row, std::min(most, rows - row)});
+                largest_ = std::max(largest_, pieces_.back().rows * bytes);
+            }
+            total_ += rows * bytes;
         }
     }
 
@@ -86,7 +95,7 @@ class Filling {
     void work(const std::stop_token& stop) {
         std::exception_ptr error;
         try {
-            std::vector<std::byte> buffer(kPiece);
+            std::vector<std::byte> buffer(largest_);
             for (std::size_t i = next_++; i < pieces_.size() && !stop.stop_requested(); i = next_++)
                 fill(pieces_[i], buffer);
         } catch (...) {
@@ -100,22 +109,35 @@ class Filling {
 
     void fill(const Piece& piece, std::span<std::byte> buffer) {
         const SynthTensor& tensor = tensors_[piece.tensor];
-        const std::uint64_t key = key_of(seed_, tensor.name), bytes = info(tensor.type).bytes;
-        const std::span<std::byte> data = buffer.first(piece.blocks * bytes);
+        const std::uint64_t key = key_of(seed_, tensor.name), bytes = row_bytes(tensor);
+        const std::span<std::byte> data = buffer.first(piece.rows * bytes);
         if (tensor.deviation == 0) {
             const std::vector<float> weights = norm_weights(tensor, key);  // one piece: norms are short
             std::ranges::copy(std::as_bytes(std::span(weights)), data.begin());
         } else {
-            RandomBlocks(tensor.type, tensor.deviation, key).fill(piece.block, data);
+            const std::uint64_t row_blocks = tensor.shape[0] / info(tensor.type).block;
+            RandomBlocks(tensor.type, tensor.deviation, key).fill(piece.row * row_blocks, data);
+            if (tensor.code != Code::none)
+                for (std::uint64_t i = 0; i < piece.rows; ++i)
+                    write_code(tensor, key, piece.row + i, data.subspan(i * bytes, bytes));
         }
-        output_.write(piece.tensor, piece.block * bytes, data);
+        output_.write(piece.tensor, piece.row * bytes, data);
         done_ += data.size();
+    }
+
+    void write_code(const SynthTensor& tensor, std::uint64_t key, std::uint64_t row, std::span<std::byte> data) const {
+        if (tensor.code == Code::embedding) code_.mark_embedding(tensor.type, tensor.deviation, row, key, data);
+        if (tensor.code == Code::router) code_.mark_router(tensor.type, tensor.gain, tensor.layer, row, data);
+        if (tensor.code == Code::output && row % tensor.shape[1] < code_.experts())
+            std::ranges::fill(data, std::byte{0});  // of every type: a scale of zero
     }
 
     const gguf::Output& output_;
     const std::vector<SynthTensor>& tensors_;
     const std::uint64_t seed_;
+    const RouterCode code_;
     std::vector<Piece> pieces_;
+    std::uint64_t largest_ = 0;  // bytes of a piece
     std::uint64_t total_ = 0;
 
     std::atomic<std::size_t> next_ = 0;  // piece
@@ -128,9 +150,9 @@ class Filling {
 
 }  // namespace
 
-void synth_fill(const gguf::Output& output, const std::vector<SynthTensor>& tensors, std::uint64_t seed,
-                unsigned threads, const Progress& progress) {
-    Filling(output, tensors, seed).run(threads, progress);
+void synth_fill(const gguf::Output& output, const std::vector<SynthTensor>& tensors, const RouterCode& code,
+                std::uint64_t seed, unsigned threads, const Progress& progress) {
+    Filling(output, tensors, code, seed).run(threads, progress);
 }
 
 }  // namespace qwen3moe

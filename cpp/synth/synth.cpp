@@ -63,7 +63,7 @@ void synth(const std::string& path, const std::string& name, const Shape& shape,
     std::uint64_t total = 0;
     const Progress noted = [&](std::uint64_t done, std::uint64_t all) { progress(done, total = all); };
     if (threads == 0) threads = std::max(1U, std::thread::hardware_concurrency());
-    synth_fill(output, tensors, seed, threads, noted);
+    synth_fill(output, tensors, RouterCode(shape), seed, threads, noted);
     output.commit([&] { progress(total, total); });
 }
 

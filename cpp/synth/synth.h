@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <string>
 
+#include "synth/fill.h"
 #include "synth/mix.h"
 #include "synth/presets.h"
-#include "synth/fill.h"
 
 namespace qwen3moe {
 

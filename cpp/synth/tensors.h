@@ -11,6 +11,14 @@
 
 namespace qwen3moe {
 
+// A tensor's part in the routers' code (router_code.h).
+enum class Code {
+    none,
+    embedding,  // its rows carry the code
+    router,     // its rows read it
+    output,     // its rows for the channels of the code are zero
+};
+
 struct SynthTensor {
     std::string name;
     gguf::Type type;
@@ -18,6 +26,9 @@ struct SynthTensor {
     double mean;                       // of norms, but for their outliers; 0 for matrices
     double deviation;                  // of matrices; 0 for norms
     std::uint64_t outliers;            // large channels of a norm
+    Code code = Code::none;
+    std::uint64_t layer = 0;  // of a router
+    double gain = 0;          // of a router: the weight on its channel of the code
 };
 
 // Weights of a norm lie within a quarter of their mean, but for outliers, which make some channels large, as in real
