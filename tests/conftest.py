@@ -1,14 +1,35 @@
+"""Options and fixtures of the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+import qwen3moe
 
-def pytest_addoption(parser):
+
+def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
 
 
-def pytest_collection_modifyitems(config, items):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="takes minutes; run with --slow")
     for item in items:
         if "slow" in item.keywords:
-            item.add_marker(skip)
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run with --slow"))
+
+
+@pytest.fixture(scope="session")
+def small_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic model's file."""
+    return Path(qwen3moe.synth(tmp_path_factory.mktemp("models") / "small.gguf", preset="small"))
+
+
+@pytest.fixture(scope="session")
+def model(small_model_path: Path) -> Iterator[qwen3moe.Model]:
+    """The small model, open on the CPU."""
+    with qwen3moe.Model.from_gguf(small_model_path, "cpu") as opened:
+        yield opened

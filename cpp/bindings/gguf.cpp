@@ -66,13 +66,6 @@ py::list keys_of(const File& file) {
     return keys;
 }
 
-py::dict metadata_of(const File& file) {
-    py::dict values;
-    for (const gguf::Entry& entry : file.metadata()) values[py::cast(entry.key)] = to_python(file, entry.value);
-    file.check_intact();
-    return values;
-}
-
 py::dict describe(const gguf::Tensor& tensor) {
     py::dict description;
     description["name"] = tensor.name;
@@ -101,6 +94,13 @@ py::array tensor_data(const FilePtr& file, const std::string& name) {
 }
 
 }  // namespace
+
+py::dict metadata_of(const File& file) {
+    py::dict values;
+    for (const gguf::Entry& entry : file.metadata()) values[py::cast(entry.key)] = to_python(file, entry.value);
+    file.check_intact();
+    return values;
+}
 
 void bind_gguf(py::module_& m) {
     py::class_<File, std::shared_ptr<File>>(m, "GGUFFile", "A GGUF file (or split set), validated and mapped.")

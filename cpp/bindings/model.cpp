@@ -73,6 +73,7 @@ void bind_model(py::module_& m) {
         .def_property_readonly("weight_bytes", [](const ModelHandle& h) { return weight_bytes(*h.get()); })
         .def("plan", [](const ModelHandle& h) { return plan_lines(*h.get()); })
         .def("tensors", [](const ModelHandle& h) { return tensor_list(*h.get()); })
+        .def("metadata", [](const ModelHandle& h) { return metadata_of(*h.get()->file); })
         .def("close", [](ModelHandle& h) { h.close(); });
     m.def("backends", device_list);
     m.def("stages", [] { return stage_names(); });

@@ -1,1 +1,58 @@
 """Qwen3-MoE logits from GGUF files, the same bits on every device."""
+
+import logging
+from importlib.metadata import version
+
+from qwen3moe._core import backends
+from qwen3moe.compare import Comparison, compare
+from qwen3moe.diff import Divergence, TraceDiff, diff
+from qwen3moe.errors import (
+    ArgumentError,
+    BackendUnavailableError,
+    ContextFullError,
+    DeviceError,
+    FileError,
+    GGUFError,
+    NumericalError,
+    OutOfMemoryError,
+    Qwen3MoeError,
+    SessionError,
+)
+from qwen3moe.hashing import sha256_logits
+from qwen3moe.model import Model
+from qwen3moe.session import Session
+from qwen3moe.stages import stages
+from qwen3moe.synth import synth
+from qwen3moe.traces import StoredTrace, load_trace, save_trace
+
+__all__ = [
+    "ArgumentError",
+    "BackendUnavailableError",
+    "Comparison",
+    "ContextFullError",
+    "DeviceError",
+    "Divergence",
+    "FileError",
+    "GGUFError",
+    "Model",
+    "NumericalError",
+    "OutOfMemoryError",
+    "Qwen3MoeError",
+    "Session",
+    "SessionError",
+    "StoredTrace",
+    "TraceDiff",
+    "__version__",
+    "backends",
+    "compare",
+    "diff",
+    "load_trace",
+    "save_trace",
+    "sha256_logits",
+    "stages",
+    "synth",
+]
+
+__version__ = version("qwen3moe")
+
+logging.getLogger("qwen3moe").addHandler(logging.NullHandler())

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from tqdm import tqdm
-
-from . import _core
+from qwen3moe import _core
+from qwen3moe.counts import as_count
+from qwen3moe.progress import Progress, reporting
 
 
 def synth(
@@ -17,7 +17,7 @@ def synth(
     seed: int = 0,
     types: str | Mapping[str, str] = "Q4_K_M",
     threads: int | None = None,
-    progress: bool | Callable[[int, int], object] = False,
+    progress: Progress = False,
     **overrides: float,
 ) -> str:
     """Write a synthetic model and return its path.
@@ -28,19 +28,9 @@ def synth(
     `progress` is True for a bar, or is called with the bytes done and their total; what it raises cancels the work, and
     nothing is left behind.
     """
-    if not isinstance(types, str):
-        types = dict(types)
-    if progress is True:
-        with tqdm(total=0, unit="B", unit_scale=True, unit_divisor=1024, desc=os.path.basename(path)) as bar:
-            _core.synth(path, preset, overrides, types, seed, threads or 0, _shown_by(bar))
-    else:
-        _core.synth(path, preset, overrides, types, seed, threads or 0, progress or None)
+    seed = as_count(seed, "seed", 0, 2**64 - 1)
+    workers = 0 if threads is None else as_count(threads, "threads", 1)
+    mix = types if isinstance(types, str) else dict(types)
+    with reporting(progress, "synth", "B") as report:
+        _core.synth(path, preset, overrides, mix, seed, workers, report)
     return os.fspath(path)
-
-
-def _shown_by(bar: tqdm[None]) -> Callable[[int, int], None]:
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show

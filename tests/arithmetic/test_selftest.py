@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+
 from qwen3moe import _core
 from qwen3moe.errors import BackendUnavailableError
-
 from tests.arithmetic import reference
+from tests.arithmetic.test_functions import EVERY, UNARY
 
 arithmetic = _core.arithmetic
 SIMD = arithmetic.simd()
-UNARY = [name for name, arity in arithmetic.functions() if arity == 1]
 
 
 def gpus():
@@ -57,7 +57,8 @@ def test_gpus_agree_with_the_cpu(name, device):
 @pytest.mark.parametrize("device", GPUS)
 @pytest.mark.parametrize("name", UNARY)
 def test_gpus_agree_with_the_cpu_on_every_input(name, device):
-    assert arithmetic.unary_hash(name, device=device) == arithmetic.unary_hash(name, device=f"cpu:{SIMD[-1]}")
+    every = EVERY[name]
+    assert arithmetic.unary_hash(name, 0, every, device) == arithmetic.unary_hash(name, 0, every, f"cpu:{SIMD[-1]}")
 
 
 @pytest.mark.skipif("vulkan:0" not in GPUS, reason="no Vulkan device")

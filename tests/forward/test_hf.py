@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from tests.reference import hf
 
 import qwen3moe
+from tests.reference import hf
 
 
 def cosine(a, b):

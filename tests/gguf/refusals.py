@@ -1,6 +1,7 @@
-"""Opens each file named on standard input (as a container, or with `model` as a model) under a cap on memory; prints how each was refused, as JSON lines.
+"""Opens each file named on standard input under a cap on memory; prints how each was refused, as JSON lines.
 
-A process of its own, so that a crash, a hang or a hunger for memory is seen and named.
+As a container, or with `model` as a model. A process of its own, so that a crash, a hang or a
+hunger for memory is seen and named.
 """
 
 import json

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from qwen3moe import _core
 from qwen3moe.errors import FileError, GGUFError
 

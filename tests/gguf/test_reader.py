@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from qwen3moe import _core
 from qwen3moe.errors import GGUFError
 

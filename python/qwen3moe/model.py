@@ -1,0 +1,161 @@
+"""A model from a GGUF file on one device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy.typing as npt
+
+from qwen3moe import _core
+from qwen3moe.counts import as_count
+from qwen3moe.devices import resolve_device
+from qwen3moe.errors import ArgumentError
+from qwen3moe.indices import Indices, select_indices
+from qwen3moe.progress import Progress
+from qwen3moe.session import Floats, Session
+from qwen3moe.stages import forward_order, select_stages
+from qwen3moe.tokens import TokenIds, as_tokens
+
+
+class Model:
+    """A GGUF model on one device: immutable, and shared by any number of threads and sessions.
+
+    Open one with `Model.from_gguf`.
+    """
+
+    def __init__(self, core: _core.Model, progress: Progress = False) -> None:
+        self._core = core
+        self._progress = progress
+
+    @classmethod
+    def from_gguf(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "auto",
+        *,
+        progress: Progress = False,
+        threads: int | None = None,
+        batch: int | None = None,
+    ) -> Model:
+        """Opens a file, or the first part of a split one.
+
+        device: "cpu", or "auto" for the best that is here. threads: of the CPU, all that the process may use by
+        default. batch: the most tokens evaluated at once. progress: whether this model's long calls show a bar, unless
+        a call says otherwise.
+        """
+        given = {"threads": threads, "batch": batch}
+        options = {name: as_count(value, name, 1) for name, value in given.items() if value is not None}
+        return cls(_core.Model(os.fspath(path), resolve_device(device), **options), progress)
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self._core.path
+
+    @property
+    def device(self) -> str:
+        """The device's name, as "cpu"."""
+        return self._core.device
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the file says about the model: layers, heads, experts and so on."""
+        return self._core.config
+
+    @property
+    def threads(self) -> int:
+        """The CPU threads that work for this model."""
+        return self._core.threads
+
+    @property
+    def batch(self) -> int:
+        """The most tokens evaluated at once."""
+        return self._core.batch
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of all tensors."""
+        return self._core.weight_bytes
+
+    def plan(self) -> list[str]:
+        """The forward pass, a line per step: layer, step, what it reads and writes, its weights."""
+        return self._core.plan()
+
+    def tensors(self) -> list[dict[str, Any]]:
+        """Name, type, shape and bytes of every tensor, in file order."""
+        return self._core.tensors()
+
+    def metadata(self) -> dict[str, Any]:
+        """The file's metadata."""
+        return self._core.metadata()
+
+    def session(self, context: int) -> Session:
+        """A new, empty sequence that holds at most `context` tokens."""
+        return Session(self._core.session(as_count(context, "context", 1)), self._progress)
+
+    def forward(
+        self,
+        tokens: TokenIds,
+        positions: Literal["last", "all"] = "last",
+        *,
+        out: Floats | None = None,
+        progress: Progress | None = None,
+    ) -> Floats:
+        """The logits of the last position, float32 [vocab], or of all, [n, vocab]; `out` may be an array or memmap."""
+        ids = as_tokens(tokens)
+        if positions not in ("last", "all"):
+            raise ArgumentError(f"positions is {positions!r}; expected 'last' or 'all'")
+        with self.session(len(ids)) as session:
+            logits = session.eval(ids, positions, out=out, progress=progress)
+        assert logits is not None
+        return logits
+
+    def forward_batch(self, batch: Iterable[TokenIds]) -> list[Floats]:
+        """The last logits of several sequences, evaluated together; the same bits as one by one."""
+        prompts = [as_tokens(tokens) for tokens in batch]
+        sessions: list[_core.Session] = []
+        try:
+            sessions.extend(self._core.session(len(prompt)) for prompt in prompts)
+            return _core.eval_batch(sessions, prompts)
+        finally:
+            for session in sessions:
+                session.close()
+
+    def trace(
+        self,
+        tokens: TokenIds,
+        stages: str | Sequence[str] = "*",
+        layers: Indices = None,
+        positions: Indices = None,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """What the forward pass computes on its way, as arrays [positions, ...] in forward order.
+
+        Keys are "embed", "layers.<i>.<stage>", "final_norm" and "logits". stages: globs over `qwen3moe.stages()`, such
+        as "router.*" or "q,k,v". Layers and positions count from the end where negative.
+        """
+        ids = as_tokens(tokens)
+        chosen = select_stages(stages)
+        at_layers = select_indices(layers, self.config["layers"], "layer")
+        at_positions = None if positions is None else select_indices(positions, len(ids), "position")
+        session = self._core.session(len(ids))
+        try:
+            trace = session.trace(ids, chosen, at_layers, at_positions)
+        finally:
+            session.close()
+        return {key: trace[key] for key in forward_order(trace)}
+
+    def close(self) -> None:
+        """Frees the model, once no session uses it any more."""
+        self._core.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<qwen3moe.Model {self.path!r} on {self.device}>"

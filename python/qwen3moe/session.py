@@ -1,0 +1,81 @@
+"""One sequence and its cache."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from qwen3moe import _core
+from qwen3moe.counts import as_count
+from qwen3moe.progress import Progress, reporting
+from qwen3moe.tokens import TokenIds, as_tokens
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Positions: TypeAlias = Literal["last", "all", "none"]
+
+
+class Session:
+    """The tokens of one sequence and their cache on the model's device; for one caller at a time.
+
+    A call that fails or is interrupted leaves the session as it was before.
+    """
+
+    def __init__(self, core: _core.Session, progress: Progress = False) -> None:
+        self._core = core
+        self._progress = progress
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the session holds."""
+        return self._core.context
+
+    @property
+    def position(self) -> int:
+        """The number of tokens evaluated so far."""
+        return self._core.position
+
+    @property
+    def tokens(self) -> npt.NDArray[np.int32]:
+        """The tokens evaluated so far."""
+        return self._core.tokens
+
+    def eval(
+        self,
+        tokens: TokenIds,
+        positions: Positions = "last",
+        *,
+        out: Floats | None = None,
+        progress: Progress | None = None,
+    ) -> Floats | None:
+        """Appends tokens and returns the logits of the last one, [vocab], of all, [n, vocab], or of none.
+
+        `out` receives them in place of a new array.
+        """
+        ids = as_tokens(tokens)
+        wanted = self._progress if progress is None else progress
+        with reporting(wanted, "eval", "tok") as report:
+            return self._core.eval(ids, positions=positions, out=out, progress=report)
+
+    def fork(self) -> Session:
+        """A second session with the same tokens, from here on independent."""
+        return Session(self._core.fork(), self._progress)
+
+    def truncate(self, position: int) -> None:
+        """Forgets the tokens from `position` on."""
+        self._core.truncate(as_count(position, "position", 0))
+
+    def close(self) -> None:
+        """Frees the cache. The session cannot be used any more."""
+        self._core.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<qwen3moe.Session at {self.position} of {self.context}>"
