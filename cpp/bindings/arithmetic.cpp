@@ -2,7 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <new>
+#include <cstring>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -121,8 +121,10 @@ Words selftest_arguments(const std::string& name) {
     const std::uint32_t number = function_number(name);
     const std::uint32_t arity = kFunctions[number].arity;
     Words out({QM_SELFTEST_ITEMS, arity});
-    for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++)
-        for (std::uint32_t j = 0; j < arity; j++) out.mutable_at(k, j) = qm_selftest_argument(number, k, j);
+    for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++) {
+        const QmArguments x = qm_selftest_arguments(number, k);
+        std::memcpy(out.mutable_data() + k * arity, &x, arity * sizeof(x.a));
+    }
     return out;
 }
 

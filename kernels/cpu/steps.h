@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared/selftest.h"
 #include "shared/steps.h"
 
 namespace qwen3moe::cpu {
@@ -116,7 +117,8 @@ struct Steps {
     // What the steps are made of, for the self-test and the tests.
     // Calls a function of the arithmetic by its number in shared/functions.h, n times; arguments [n][its arity] as bits
     void (*call)(std::uint32_t function, const std::uint32_t* arguments, std::uint32_t* out, std::size_t n);
-    std::uint64_t (*selftest)();                                       // the hash of shared/selftest.h
+    // The hash of the self-test, or of a function of one argument over a run of inputs
+    QmHash (*selftest)(const HashParams&);
     void (*quantise)(const float* x, std::uint32_t n, X16Block* out);  // n values into ceil(n / 256) blocks
     void (*dequantise)(const Weight&, std::uint32_t row, float* out);  // one row of weights as floats
     // out[t * stride + r - first]: rows [first, last) times `tokens` rows of activations

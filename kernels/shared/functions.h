@@ -12,14 +12,15 @@ struct QmArguments {
 };
 
 // Kinds of arguments: where the self-test draws them from. Products of two or three stay clear of denormals.
+// The first six have edge cases too.
 QM_CONST uint QM_FLOAT = 1u;     // any sign, 2^-20 to 2^21, infinities, NaN
 QM_CONST uint QM_LOG = 2u;       // any sign, under 128, finite
 QM_CONST uint QM_POSITIVE = 3u;  // 2^-100 to 2^100
-QM_CONST uint QM_SCALE = 4u;     // 2^-30 to 2
-QM_CONST uint QM_GAIN = 5u;      // 1 to 128
-QM_CONST uint QM_WORD = 6u;      // any bits
-QM_CONST uint QM_INT = 7u;       // any int32
-QM_CONST uint QM_X16 = 8u;       // -32512 to 32512
+QM_CONST uint QM_WORD = 4u;      // any bits
+QM_CONST uint QM_INT = 5u;       // any int32
+QM_CONST uint QM_X16 = 6u;       // -32512 to 32512
+QM_CONST uint QM_SCALE = 7u;     // 2^-30 to 2
+QM_CONST uint QM_GAIN = 8u;      // 1 to 512
 QM_CONST uint QM_BYTE = 9u;      // -128 to 127
 #define QM_KINDS(a, b, c, d) (a | (b << 4) | (c << 8) | (d << 12))
 
