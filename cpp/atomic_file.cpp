@@ -69,12 +69,11 @@ void AtomicFile::create() {
 
 void AtomicFile::reserve() const {
     const auto size = static_cast<off_t>(bytes_);
-    int result;
-    do result = ::fallocate(temporary_.descriptor, 0, 0, size);
-    while (result != 0 && errno == EINTR);
-    // A file system that cannot reserve still takes the size; posix_fallocate would write every page instead.
-    if (result != 0 && (errno != EOPNOTSUPP || ::ftruncate(temporary_.descriptor, size) != 0))
-        fail("cannot be reserved");
+    if (::fallocate(temporary_.descriptor, 0, 0, size) == 0) return;
+    // Where the file system cannot reserve, or a signal will not wait for it, the size is set all the same: a full disk
+    // is then known later. posix_fallocate would write every page instead.
+    const bool refused = errno != EOPNOTSUPP && errno != EINTR;
+    if (refused || ::ftruncate(temporary_.descriptor, size) != 0) fail("cannot be reserved");
 }
 
 void AtomicFile::write(std::uint64_t offset, std::span<const std::byte> bytes) const {
@@ -87,17 +86,20 @@ void AtomicFile::write(std::uint64_t offset, std::span<const std::byte> bytes) c
     }
 }
 
-// fsync alone could not be stopped for as long as a disk takes for the whole file. What these calls miss, it catches.
+// fsync alone could not be stopped for as long as a disk takes for the whole file, so it comes last. A failed write is
+// told once only, here or there; that sync_file_range is missing does not matter.
 void AtomicFile::flush(const std::function<void()>& poll) const {
-    const auto hint = [&](std::uint64_t offset, unsigned flags) {
-        if (offset < bytes_)
-            ::sync_file_range(temporary_.descriptor, static_cast<off_t>(offset), off_t{kFlushPiece}, flags);
+    const auto sync = [&](std::uint64_t offset, unsigned flags) {
+        if (offset >= bytes_) return;
+        const auto start = static_cast<off_t>(offset);
+        if (::sync_file_range(temporary_.descriptor, start, off_t{kFlushPiece}, flags) == 0) return;
+        if (errno == EIO || errno == ENOSPC || errno == EDQUOT) fail("cannot be flushed to disk");
     };
-    for (std::uint64_t offset = 0; offset < kFlushAhead; offset += kFlushPiece) hint(offset, SYNC_FILE_RANGE_WRITE);
+    for (std::uint64_t offset = 0; offset < kFlushAhead; offset += kFlushPiece) sync(offset, SYNC_FILE_RANGE_WRITE);
     for (std::uint64_t offset = 0; offset < bytes_; offset += kFlushPiece) {
         if (poll) poll();
-        hint(offset + kFlushAhead, SYNC_FILE_RANGE_WRITE);
-        hint(offset, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+        sync(offset + kFlushAhead, SYNC_FILE_RANGE_WRITE);
+        sync(offset, SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
     }
     if (::fsync(temporary_.descriptor) != 0) fail("cannot be flushed to disk");
 }

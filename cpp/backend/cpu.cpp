@@ -19,7 +19,7 @@ namespace {
 
 using cpu::MutableRows;
 using cpu::Range;
-using cpu::X14Block;
+using cpu::X16Block;
 
 constexpr std::uint32_t kRows = 32;  // rows of a matrix that a thread takes at a time
 
@@ -34,7 +34,7 @@ class Array {
     std::unique_ptr<T[]> data_;
 };
 
-// Activations as floats and as X14.
+// Activations as floats and as X16.
 class Activations {
   public:
     Activations(std::size_t rows, std::uint32_t columns)
@@ -44,7 +44,7 @@ class Activations {
   private:
     std::uint32_t columns_;
     Array<float> values_;
-    Array<X14Block> blocks_;
+    Array<X16Block> blocks_;
 };
 
 // The plan's buffers for a full batch; n, r and u as in plan.h.
@@ -55,7 +55,8 @@ struct Buffers {
           q(n * c.q_rows()),
           k(n * c.kv_rows()),
           v(n * c.kv_rows()),
-          q14(n * c.q_rows()),
+          q_high(n * c.q_rows()),
+          q_low(n * c.q_rows()),
           q_scale(n * c.heads),
           attention(n, c.q_rows()),
           router_logits(n * c.experts),
@@ -74,7 +75,7 @@ struct Buffers {
     Array<float> residual;
     Activations normed;
     Array<float> q, k, v;
-    Array<std::int16_t> q14;
+    Array<std::int16_t> q_high, q_low;
     Array<float> q_scale;
     Activations attention;
     Array<float> router_logits, probabilities;
@@ -141,7 +142,7 @@ class CpuExecutor final : public Executor {
         const auto wanted = static_cast<std::uint32_t>(batch.wanted.size());
         const Buffers& b = buffers_;
         const auto& w = step.weights;
-        const cpu::Queries queries{b.q14.get(), b.q_scale.get()};
+        const cpu::Queries queries{b.q_high.get(), b.q_low.get(), b.q_scale.get()};
         const cpu::ExpertSlots slots{b.slot_first.get(), b.slot.get()};
         const auto share = [&](std::uint32_t items, std::uint32_t grain, const std::function<void(Range)>& work) {
             pool_.run(items, grain, work, poll);

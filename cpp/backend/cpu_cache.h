@@ -1,4 +1,4 @@
-// The CPU's cache: per layer, K and V heads as X14 with their scales. Memory is touched only as positions are written.
+// The CPU's cache: per layer, K and V heads as X16 with their scales. Memory is touched only as positions are written.
 #pragma once
 
 #include <memory>

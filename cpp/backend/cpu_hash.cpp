@@ -6,36 +6,27 @@
 #include <vector>
 
 namespace qwen3moe {
-namespace {
-
-constexpr std::uint64_t kRun = 4096;  // inputs whose results stay in the first-level cache
-
-// Takes runs until none is left.
-QmHash work(const cpu::Steps& steps, const HashRange& range, std::atomic<std::uint64_t>& next) {
-    QmHash hash{0, 0};
-    std::uint32_t in[kRun], out[kRun];
-    for (std::uint64_t at; (at = next.fetch_add(kRun)) < range.count;) {
-        const std::uint64_t n = std::min(kRun, range.count - at);
-        for (std::uint64_t i = 0; i < n; i++) in[i] = static_cast<std::uint32_t>(range.first + at + i);
-        steps.call(range.function, in, out, n);
-        for (std::uint64_t i = 0; i < n; i++)
-            if (qm_defined(range.function, in[i])) hash = qm_fold(hash, in[i], out[i]);
-    }
-    return hash;
-}
-
-}  // namespace
 
 std::uint64_t cpu_hash(const cpu::Steps& steps, const HashRange& range) {
-    if (range.function == QM_HASH_SELFTEST) return steps.selftest();
+    constexpr std::uint64_t kPart = 1u << 16;
+    const std::uint64_t part = range.function == QM_HASH_SELFTEST ? range.count : kPart;
     std::atomic<std::uint64_t> next{0};
-    std::vector<QmHash> parts(std::max(1u, std::thread::hardware_concurrency()));
+    std::vector<QmHash> hashes(std::max(1u, std::thread::hardware_concurrency()), QmHash{0, 0});
+    const auto work = [&](QmHash& sum) {
+        for (std::uint64_t at; (at = next.fetch_add(part)) < range.count;) {
+            const auto first = static_cast<std::uint32_t>(range.first + at);
+            const QmHash more =
+                steps.selftest({range.function, first, static_cast<std::uint32_t>(std::min(part, range.count - at))});
+            sum = {sum.low + more.low, sum.high + more.high};
+        }
+    };
     {
         std::vector<std::jthread> threads;
-        for (QmHash& part : parts) threads.emplace_back([&] { part = work(steps, range, next); });
+        for (std::size_t i = 1; i < hashes.size(); i++) threads.emplace_back(work, std::ref(hashes[i]));
+        work(hashes[0]);
     }
     QmHash sum{0, 0};
-    for (const QmHash& part : parts) sum = {sum.low + part.low, sum.high + part.high};
+    for (const QmHash& hash : hashes) sum = {sum.low + hash.low, sum.high + hash.high};
     return std::uint64_t(sum.high) << 32 | sum.low;
 }
 

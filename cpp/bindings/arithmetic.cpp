@@ -2,7 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <new>
+#include <cstring>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -121,8 +121,10 @@ Words selftest_arguments(const std::string& name) {
     const std::uint32_t number = function_number(name);
     const std::uint32_t arity = kFunctions[number].arity;
     Words out({QM_SELFTEST_ITEMS, arity});
-    for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++)
-        for (std::uint32_t j = 0; j < arity; j++) out.mutable_at(k, j) = qm_selftest_argument(number, k, j);
+    for (std::uint32_t k = 0; k < QM_SELFTEST_ITEMS; k++) {
+        const QmArguments x = qm_selftest_arguments(number, k);
+        std::memcpy(out.mutable_data() + k * arity, &x, arity * sizeof(x.a));
+    }
     return out;
 }
 
@@ -148,15 +150,16 @@ std::tuple<py::array_t<std::int16_t>, Floats, py::array_t<std::int32_t>> quantis
                                                                                   const std::string& variant) {
     if (x.ndim() != 1 || x.size() > (1 << 30)) throw ArgumentError("expected a float32 array of one dimension");
     const auto n = static_cast<std::uint32_t>(x.size());
-    std::vector<cpu::X14Block> blocks(blocks_of(n));
+    std::vector<cpu::X16Block> blocks(blocks_of(n));
     cpu_steps(variant).quantise(x.data(), n, blocks.data());
     const auto count = static_cast<py::ssize_t>(blocks.size());
     py::array_t<std::int16_t> values(count * 256);
     Floats scales(count);
     py::array_t<std::int32_t> sums({count, py::ssize_t(16)});
     for (py::ssize_t i = 0; i < count; i++) {
-        const cpu::X14Block& block = blocks[static_cast<std::size_t>(i)];
-        std::copy(block.x, block.x + 256, values.mutable_data() + i * 256);
+        const cpu::X16Block& block = blocks[static_cast<std::size_t>(i)];
+        for (py::ssize_t j = 0; j < 256; j++)
+            values.mutable_data()[i * 256 + j] = static_cast<std::int16_t>(256 * block.high[j] + block.low[j]);
         std::copy(block.sums, block.sums + 16, sums.mutable_data() + i * 16);
         scales.mutable_data()[i] = block.scale;
     }
@@ -192,7 +195,7 @@ Floats dot(const std::string& type_name, const py::buffer& buffer, std::size_t r
     const float* x = activations.data();
     float* result = out.mutable_data();
     py::gil_scoped_release release;
-    std::vector<cpu::X14Block> blocks(n * blocks_of(columns));
+    std::vector<cpu::X16Block> blocks(n * blocks_of(columns));
     for (std::size_t t = 0; t < n; t++)
         steps.quantise(x + t * columns, w.columns, blocks.data() + t * blocks_of(columns));
     steps.dot(w, {0, static_cast<std::uint32_t>(rows)}, {x, blocks.data(), w.columns}, static_cast<std::uint32_t>(n),
@@ -216,7 +219,7 @@ void bind_arithmetic(py::module_& m) {
           "The hash of a function's results on inputs first .. first + count, those where it is defined.");
     a.def("selftest_arguments", selftest_arguments, py::arg("name"), "What the self-test calls a function with.");
     a.def("selftest", selftest_dict, py::arg("device"), "Runs the self-test on a device.");
-    a.def("quantise", quantise, py::arg("x"), portable, "X14: (int16 values, scale per 256, sums of each 16).");
+    a.def("quantise", quantise, py::arg("x"), portable, "X16: (int16 values, scale per 256, sums of each 16).");
     a.def("dequantise", dequantise, py::arg("type_name"), py::arg("data"), py::arg("columns"), portable,
           "Rows of weights as floats.");
     a.def("dot", dot, py::arg("type_name"), py::arg("data"), py::arg("rows"), py::arg("columns"),

@@ -19,11 +19,13 @@ namespace qwen3moe::gguf {
 
 std::uint64_t data_bytes(Type type, std::span<const std::uint64_t> shape);  // shape[0] is whole blocks
 
+template <class T>
+concept Number = std::is_arithmetic_v<T>;
+
 class Writer {
   public:
     // A value's type in the file is that of the argument: write std::uint32_t{8}, not 8.
-    template <class T>
-        requires std::is_arithmetic_v<T>
+    template <Number T>
     void add(std::string_view key, T value) {
         begin_entry(key, number_of(T{}));
         append(metadata_, value);
@@ -59,8 +61,7 @@ class Writer {
     static constexpr ValueType number_of(bool) { return kBool; }
     static constexpr ValueType number_of(const std::string&) { return kString; }
 
-    template <class T>
-        requires std::is_arithmetic_v<T>
+    template <Number T>
     static void append(std::string& bytes, T value) {
         bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
     }

@@ -37,19 +37,19 @@ enum class Buffer : std::uint8_t {
     none,
     tokens,          // int32 [n]
     residual,        // [n, width]
-    normed,          // [n, width] and X14
-    q,               // [n, heads * head_dim] and X14 by head
+    normed,          // [n, width] and X16
+    q,               // [n, heads * head_dim] and X16 by head
     k,               // [n, kv_heads * head_dim]
     v,               // [n, kv_heads * head_dim]
     cache,           // the layer's K and V
-    attention,       // [n, heads * head_dim] and X14
+    attention,       // [n, heads * head_dim] and X16
     router_logits,   // [n, experts]
     probabilities,   // [n, experts]
     expert_ids,      // int32 [n, u]
     expert_weights,  // [n, u]
     gate,            // [n, u, ff]
     up,              // [n, u, ff]
-    swiglu,          // [n, u, ff] and X14
+    swiglu,          // [n, u, ff] and X16
     expert_out,      // [n, u, width]
     moe_out,         // [n, width]
     selected,        // [r, width]

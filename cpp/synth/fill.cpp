@@ -24,7 +24,7 @@ std::uint64_t key_of(std::uint64_t seed, const std::string& name) {
     return key;
 }
 
-std::vector<float> norm_weights(const SynthTensor& tensor, std::uint64_t key) {
+std::vector<float> norm_weights(const SynthTensor& tensor, std::uint64_t key, std::uint64_t coded) {
     const std::uint64_t channels = tensor.shape[0];
     const auto uniform = [key](std::uint64_t i) { return static_cast<double>(random_word(key, i) >> 11) * 0x1p-53; };
     std::vector<float> weights;
@@ -32,7 +32,8 @@ std::vector<float> norm_weights(const SynthTensor& tensor, std::uint64_t key) {
         weights.push_back(static_cast<float>(tensor.mean * (1 + kNormSpread * (2 * uniform(i) - 1))));
     for (std::uint64_t i = 0; i < tensor.outliers; ++i) {
         const double size = kOutlierLeast + (kOutlierMost - kOutlierLeast) * uniform(channels + 2 * i);
-        weights[random_word(key, channels + 2 * i + 1) % channels] = static_cast<float>(size);
+        const std::uint64_t channel = coded + random_word(key, channels + 2 * i + 1) % (channels - coded);
+        weights[channel] = static_cast<float>(size);
     }
     return weights;
 }
@@ -112,7 +113,8 @@ class Filling {
         const std::uint64_t key = key_of(seed_, tensor.name), bytes = row_bytes(tensor);
         const std::span<std::byte> data = buffer.first(piece.rows * bytes);
         if (tensor.deviation == 0) {
-            const std::vector<float> weights = norm_weights(tensor, key);  // one piece: norms are short
+            const std::vector<float> weights =
+                norm_weights(tensor, key, tensor.outliers ? code_.channels() : 0);  // one piece: norms are short
             std::ranges::copy(std::as_bytes(std::span(weights)), data.begin());
         } else {
             const std::uint64_t row_blocks = tensor.shape[0] / info(tensor.type).block;
@@ -128,7 +130,7 @@ class Filling {
     void write_code(const SynthTensor& tensor, std::uint64_t key, std::uint64_t row, std::span<std::byte> data) const {
         if (tensor.code == Code::embedding) code_.mark_embedding(tensor.type, tensor.deviation, row, key, data);
         if (tensor.code == Code::router) code_.mark_router(tensor.type, tensor.gain, tensor.layer, row, data);
-        if (tensor.code == Code::output && row % tensor.shape[1] < code_.experts())
+        if (tensor.code == Code::output && row % tensor.shape[1] < code_.channels())
             std::ranges::fill(data, std::byte{0});  // of every type: a scale of zero
     }
 

@@ -34,32 +34,37 @@ std::uint16_t to_bfloat(float value) {
     return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// What blocks of random bits stand for when d is 1. Variances follow from uniform q and scales; see fix() for minima.
+// What blocks of random bits stand for when d is 1. Squares are means over what uniform bits can be.
 struct Format {
     Type type;
-    std::size_t d_at;  // byte of d in a block; a second half follows it where there are minima
-    double variance;
-    double minimum;  // m as a multiple of d, such that the mean is 0; 0 where q itself is signed
+    std::size_t d_at;         // byte of d in a block; a second half follows it where there are minima
+    double scale_square;      // of integer scales within the block; 1 where there are none
+    double q_square;          // of q, about its mean where there are minima
+    double minimum;           // m as a multiple of d, such that the mean is 0; 0 where q itself is signed
+    double minimum_variance;  // of integer minima about their scales, as fix() leaves them
+
+    double variance() const { return scale_square * q_square + minimum * minimum * minimum_variance; }
 };
 
-constexpr double kQ2 = 1.25, kQ4 = 21.25, kQ5 = 85.25;  // variances of 0..3, 0..15, 0..31
-constexpr double kSigned3 = 5.5, kSigned4 = 21.5, kSigned5 = 85.5, kSigned6 = 341.5, kSigned8 = 5461.5;  // squares
-constexpr double kScale4 = 77.5, kScale6 = 1333.5;  // mean squares of 0..15, 0..63
-constexpr double kIq4 = 4548;                       // mean square of IQ4's sixteen values
+// Of 0..3, 0..15 and 0..31 about their means.
+constexpr double kQ2 = 1.25, kQ4 = 21.25, kQ5 = 85.25;
+// Of -4..3, -8..7, -16..15, -32..31 and -128..127; of 0..15 and 0..63; of IQ4's sixteen values.
+constexpr double kSigned3 = 5.5, kSigned4 = 21.5, kSigned5 = 85.5, kSigned6 = 341.5, kSigned8 = 5461.5;
+constexpr double kScale4 = 77.5, kScale6 = 1333.5, kIq4 = 4548;
 
 constexpr Format kFormats[] = {
-    {Type::Q8_0, 0, 5397.5, 0},  // -127..127 and a second 0
-    {Type::Q4_0, 0, kSigned4, 0},
-    {Type::Q4_1, 0, kQ4, -7.5},
-    {Type::Q5_0, 0, kSigned5, 0},
-    {Type::Q5_1, 0, kQ5, -15.5},
-    {Type::IQ4_NL, 0, kIq4, 0},
-    {Type::Q2_K, 80, kScale4 * kQ2 + 1.5 * 1.5 * 2.5, 1.5},
-    {Type::Q3_K, 108, kSigned6 * kSigned3, 0},
-    {Type::Q4_K, 0, kScale6 * kQ4 + 7.5 * 7.5 * 10.5, 7.5},
-    {Type::Q5_K, 0, kScale6 * kQ5 + 15.5 * 15.5 * 10.5, 15.5},
-    {Type::Q6_K, 208, kSigned8 * kSigned6, 0},
-    {Type::IQ4_XS, 0, kSigned6 * kIq4, 0},
+    {Type::Q8_0, 0, 1, 5397.5, 0, 0},  // -127..127 and a second 0
+    {Type::Q4_0, 0, 1, kSigned4, 0, 0},
+    {Type::Q4_1, 0, 1, kQ4, -7.5, 0},
+    {Type::Q5_0, 0, 1, kSigned5, 0, 0},
+    {Type::Q5_1, 0, 1, kQ5, -15.5, 0},
+    {Type::IQ4_NL, 0, 1, kIq4, 0, 0},
+    {Type::Q2_K, 80, kScale4, kQ2, 1.5, 2.5},
+    {Type::Q3_K, 108, kSigned6, kSigned3, 0, 0},
+    {Type::Q4_K, 0, kScale6, kQ4, 7.5, 10.5},
+    {Type::Q5_K, 0, kScale6, kQ5, 15.5, 10.5},
+    {Type::Q6_K, 208, kSigned8, kSigned6, 0, 0},
+    {Type::IQ4_XS, 0, kSigned6, kIq4, 0, 0},
 };
 
 const Format* format_of(Type type) {
@@ -124,7 +129,7 @@ RandomBlocks::RandomBlocks(Type type, double deviation, std::uint64_t key) : typ
     // mean is not 0.
     const bool any_sign = format->minimum == 0 && type != Type::Q8_0;
     const double spread = std::sqrt(1 + 0.25 / 12);
-    const double d = deviation / (std::sqrt(format->variance) * spread);
+    const double d = deviation / (std::sqrt(format->variance()) * spread);
     for (std::size_t i = 0; i < scales_.size(); ++i) {
         const double level = 0.75 + 0.5 * (static_cast<double>(i % 32) + 0.5) / 32;
         const double chosen = any_sign && i >= 32 ? -level * d : level * d;

@@ -115,10 +115,6 @@ std::uint64_t coprime_step(std::uint64_t word, std::uint64_t n) {
 
 }  // namespace
 
-std::uint64_t RouterCode::channels(const Shape& shape) {
-    return shape.experts_used < shape.experts && shape.experts <= shape.hidden / 2 ? shape.experts : 0;
-}
-
 void RouterCode::mark_embedding(Type type, double deviation, std::uint64_t row, std::uint64_t key,
                                 std::span<std::byte> data) const {
     const std::uint64_t start = random_word(key, 2 * row);

@@ -15,12 +15,11 @@ namespace qwen3moe {
 
 class RouterCode {
   public:
-    // Channels that carry the code: none where every expert is used, or where the residual is too narrow for both.
-    static std::uint64_t channels(const Shape& shape);
+    explicit RouterCode(const Shape& shape)
+        : hidden_(shape.hidden), experts_(shape.experts), used_(shape.experts_used) {}
 
-    explicit RouterCode(const Shape& shape) : experts_(shape.experts), used_(shape.experts_used) {}
-
-    std::uint64_t experts() const { return experts_; }
+    // The first channels carry the code: none where every expert is used, or the residual is too narrow for more.
+    std::uint64_t channels() const { return used_ < experts_ && experts_ <= hidden_ / 2 ? experts_ : 0; }
 
     // Writes the code into an embedding's row, which holds random blocks: `row` is the token.
     void mark_embedding(gguf::Type type, double deviation, std::uint64_t row, std::uint64_t key,
@@ -31,6 +30,7 @@ class RouterCode {
                      std::span<std::byte> data) const;
 
   private:
+    std::uint64_t hidden_;
     std::uint64_t experts_;
     std::uint64_t used_;
 };

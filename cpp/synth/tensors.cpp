@@ -62,7 +62,7 @@ std::vector<SynthTensor> synth_tensors(const Shape& shape, const Mix& mix) {
     const double embedding = shape.tied ? head : 0.5, query_norm = 1.5;
 
     // With a code, its channels part the experts by a dozen units, and the rest moves them by less than one.
-    const bool coded = RouterCode::channels(shape) > 0;
+    const bool coded = RouterCode(shape).channels() > 0;
     const double router = (coded ? 0.75 : 3) * from_normed;
     const auto code = [coded](Code part) { return coded ? part : Code::none; };
     const auto code_gain = [embedding](std::uint64_t layer) {

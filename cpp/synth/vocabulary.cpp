@@ -69,17 +69,22 @@ std::string invented_word(std::uint64_t i) {
 class Merges {
   public:
     // Of a vocabulary of bytes so far, which will grow to `most` tokens.
-    Merges(Vocabulary& vocabulary, std::uint64_t most) : tokens_(vocabulary.tokens), merges_(vocabulary.merges) {
+    Merges(Vocabulary& vocabulary, std::uint64_t most)
+        : tokens_(vocabulary.tokens), merges_(vocabulary.merges), most_(most) {
+        tokens_.reserve(most);
+        merges_.reserve(most);
         known_.reserve(most);
         merged_.reserve(most);
         for (std::uint32_t id = 0; id < tokens_.size(); ++id) characters_[character(tokens_[id])] = id;
         known_.insert(tokens_.begin(), tokens_.end());
     }
 
-    // Adds merges until the word is one token or there are `most` tokens.
-    void learn(std::string_view word, std::uint64_t most) {
+    bool full() const { return tokens_.size() == most_; }
+
+    // Adds merges until the word is one token or the vocabulary is full.
+    void learn(std::string_view word) {
         std::vector<std::uint32_t> symbols = encode(word);
-        while (symbols.size() > 1 && tokens_.size() < most) {
+        while (symbols.size() > 1 && !full()) {
             const std::string left = tokens_[symbols[0]], right = tokens_[symbols[1]];
             if (!known_.insert(left + right).second) return;  // another pair makes it already
             const auto token = static_cast<std::uint32_t>(tokens_.size());
@@ -122,6 +127,7 @@ class Merges {
 
     std::vector<std::string>& tokens_;
     std::vector<std::string>& merges_;
+    const std::uint64_t most_;
     std::array<std::uint32_t, 2 * kBytes> characters_{};  // token of each
     std::unordered_set<std::string> known_;
     std::unordered_map<std::uint64_t, std::uint32_t> merged_;
@@ -140,13 +146,12 @@ Vocabulary make_vocabulary(std::uint64_t size) {
     Merges merges(vocabulary, most);
     for (std::size_t start = 0, end = 0; end < kWords.size(); start = end + 1) {
         end = std::min(kWords.find(' ', start), kWords.size());
-        merges.learn(kWords.substr(start, end - start), most);
+        merges.learn(kWords.substr(start, end - start));
     }
-    for (std::uint64_t i = 0; tokens.size() < most; ++i) merges.learn(invented_word(i), most);
+    for (std::uint64_t i = 0; !merges.full(); ++i) merges.learn(invented_word(i));
     vocabulary.types.assign(tokens.size(), kNormal);
 
     vocabulary.end_of_text = static_cast<std::uint32_t>(tokens.size());
-    vocabulary.message_start = vocabulary.end_of_text + 1;
     vocabulary.message_end = vocabulary.end_of_text + 2;
     tokens.insert(tokens.end(), std::begin(controls), std::end(controls));
     vocabulary.types.resize(tokens.size(), kControl);

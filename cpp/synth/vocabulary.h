@@ -11,7 +11,7 @@ struct Vocabulary {
     std::vector<std::string> tokens;  // in the alphabet that shows every byte as a printable character
     std::vector<std::int32_t> types;  // of each token, as GGUF numbers them
     std::vector<std::string> merges;  // "a b", best first; merge i makes token 256 + i
-    std::uint32_t end_of_text, message_start, message_end;
+    std::uint32_t end_of_text, message_end;
 };
 
 // 256 bytes; then merges that form words, so that each word is found again by encoding it; then ChatML's control

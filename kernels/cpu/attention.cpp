@@ -2,7 +2,6 @@
 #include "cpu/quantise.h"
 #include "cpu/step_functions.h"
 #include "cpu/tree.h"
-#include "shared/blocks.h"
 
 namespace qwen3moe::cpu::QM_SIMD {
 namespace {
@@ -10,36 +9,29 @@ namespace {
 constexpr std::uint32_t kBlock = 256;
 constexpr std::uint32_t kMaxHead = 128;
 
-// Integer dots over groups of 32 dimensions, then their halving tree: head_dim is 64 or 128.
-QM_FN float score_sum(const std::int16_t* q, const std::int16_t* k, std::uint32_t dim) {
-    float f[4];
-    for (std::uint32_t g = 0; g < dim / QM_GROUP_HEAD; g++) {
-        std::int32_t sum = 0;
-        for (int i = 0; i < QM_GROUP_HEAD; i++)
-            sum += std::int32_t(q[g * QM_GROUP_HEAD + i]) * std::int32_t(k[g * QM_GROUP_HEAD + i]);
-        f[g] = float(sum);
-    }
-    return dim == 128 ? qm_sum4(f[0], f[1], f[2], f[3]) : qm_sum2(f[0], f[1]);
+// sum over the head of K times one digit of Q
+QM_FN std::int32_t digit_dot(const std::int16_t* digit, const std::int16_t* k, std::uint32_t dim) {
+    std::int32_t sum = 0;
+    for (std::uint32_t i = 0; i < dim; i++) sum += std::int32_t(digit[i]) * std::int32_t(k[i]);
+    return sum;
 }
 
-// out[c] = the halving tree over the eight groups of 32 keys of sum_j weight_j * V_jc
-QM_FN void weighted_values(const std::int16_t* weight, const std::int16_t* v, std::uint32_t keys, std::uint32_t dim,
-                           float* out) {
-    alignas(64) float f[8][kMaxHead] = {};
-    for (std::uint32_t g = 0; g * QM_GROUP_HEAD < keys; g++) {
-        alignas(64) std::int32_t sum[kMaxHead] = {};
-        const std::uint32_t last = (g + 1) * QM_GROUP_HEAD < keys ? (g + 1) * QM_GROUP_HEAD : keys;
-        for (std::uint32_t j = g * QM_GROUP_HEAD; j < last; j++)
-            for (std::uint32_t c = 0; c < dim; c++) sum[c] += std::int32_t(weight[j]) * std::int32_t(v[j * dim + c]);
-        for (std::uint32_t c = 0; c < dim; c++) f[g][c] = float(sum[c]);
-    }
-    for (std::uint32_t c = 0; c < dim; c++)
-        out[c] = qm_sum8(f[0][c], f[1][c], f[2][c], f[3][c], f[4][c], f[5][c], f[6][c], f[7][c]);
+// out[c] = the block's sum over its keys of weight_j * V_jc
+QM_FN void weighted_values(const std::int16_t* high, const std::int16_t* low, float scale, const std::int16_t* v,
+                           std::uint32_t keys, std::uint32_t dim, float* out) {
+    alignas(64) std::int32_t sum_high[kMaxHead] = {};
+    alignas(64) std::int32_t sum_low[kMaxHead] = {};
+    for (std::uint32_t j = 0; j < keys; j++)
+        for (std::uint32_t c = 0; c < dim; c++) {
+            sum_high[c] += std::int32_t(high[j]) * std::int32_t(v[j * dim + c]);
+            sum_low[c] += std::int32_t(low[j]) * std::int32_t(v[j * dim + c]);
+        }
+    for (std::uint32_t c = 0; c < dim; c++) out[c] = qm_block_value(scale, sum_high[c], sum_low[c]);
 }
 
 // One head of one token over keys 0 .. position.
-QM_FN void attend(const std::int16_t* q, float q_scale, const KvLayer& cache, std::uint32_t kv, std::uint32_t position,
-                  std::uint32_t dim, float* out) {
+QM_FN void attend(const std::int16_t* q_high, const std::int16_t* q_low, float q_scale, const KvLayer& cache,
+                  std::uint32_t kv, std::uint32_t position, std::uint32_t dim, float* out) {
     const std::size_t head = std::size_t(kv) * cache.context;
     float maximum = QM_SCORE_FLOOR;
     float total = 0.0f;
@@ -51,24 +43,24 @@ QM_FN void attend(const std::int16_t* q, float q_scale, const KvLayer& cache, st
         alignas(64) float p[kBlock] = {};
         float block_maximum = QM_SCORE_FLOOR;
         for (std::uint32_t j = 0; j < keys; j++) {
-            p[j] = qm_score(q_scale, cache.k_scale[row + j], score_sum(q, cache.k + (row + j) * dim, dim));
+            const std::int16_t* k = cache.k + (row + j) * dim;
+            p[j] = qm_score(q_scale, cache.k_scale[row + j], digit_dot(q_high, k, dim), digit_dot(q_low, k, dim));
             block_maximum = qm_max(p[j], block_maximum);
         }
         for (std::uint32_t j = 0; j < keys; j++) p[j] = qm_probability(p[j], block_maximum);
 
         alignas(64) float scaled[kBlock] = {};
-        alignas(64) std::int16_t weight[kBlock];
+        alignas(64) std::int16_t high[kBlock], low[kBlock];
         for (std::uint32_t j = 0; j < keys; j++) scaled[j] = qm_mul(p[j], cache.v_scale[row + j]);
-        const float weight_scale = quantise_block(scaled, kBlock, weight);
+        const float scale = quantise_digits(scaled, kBlock, high, low);
         alignas(64) float block[kMaxHead];
-        weighted_values(weight, cache.v + row * dim, keys, dim, block);
+        weighted_values(high, low, scale, cache.v + row * dim, keys, dim, block);
 
         const float next = qm_max(block_maximum, maximum);
         const float keep = qm_exp(qm_sub(maximum, next));
         const float gain = qm_exp(qm_sub(block_maximum, next));
         total = qm_merge(total, keep, tree256(p), gain);
-        for (std::uint32_t c = 0; c < dim; c++)
-            running[c] = qm_merge(running[c], keep, qm_mul(weight_scale, block[c]), gain);
+        for (std::uint32_t c = 0; c < dim; c++) running[c] = qm_merge(running[c], keep, block[c], gain);
         maximum = next;
     }
     const float inverse = qm_recip(total);
@@ -90,8 +82,8 @@ void attention(const AttentionParams& p, const Queries& queries, const Place* pl
         const std::uint32_t h1 = h0 + heads_per_block < p.heads ? h0 + heads_per_block : p.heads;
         for (std::uint32_t h = h0; h < h1; h++) {
             const std::size_t index = std::size_t(t) * p.heads + h;
-            attend(queries.q + index * dim, queries.scale[index], caches[place.sequence], h / (p.heads / p.kv_heads),
-                   place.position, dim, out.values + index * dim);
+            attend(queries.high + index * dim, queries.low + index * dim, queries.scale[index], caches[place.sequence],
+                   h / (p.heads / p.kv_heads), place.position, dim, out.values + index * dim);
         }
         quantise_row(out.values + (std::size_t(t) * p.heads + h0) * dim, (h1 - h0) * dim,
                      out.blocks + std::size_t(t) * blocks + block);

@@ -10,35 +10,29 @@ namespace {
 inline constexpr std::uint32_t kTokens = 32;  // activations that share a tile of unpacked weights
 inline constexpr std::uint32_t kWeights = 4;  // rows of weights unpacked at a time
 
-// The integer scales go into q: |scale * q| <= 4096 fits 16 bits, and T is then one plain sum of products.
+// The integer scales go into q: |scale * q| <= 4096 fits 16 bits, and a sum is then one plain sum of products.
 QM_FN void fold_scales(Block& b) {
     for (int j = 0; j < 16; j++)
         for (int l = 0; l < 16; l++) b.q[16 * j + l] = narrow(b.q[16 * j + l] * b.scale[j]);
 }
 
 template <int N>
-QM_FN int dot_int(const std::int16_t* a, const std::int16_t* b) {
+QM_FN std::int32_t dot_int(const std::int16_t* a, const std::int16_t* b) {
     std::int32_t sum = 0;
     for (int i = 0; i < N; i++) sum += std::int32_t(a[i]) * std::int32_t(b[i]);
     return sum;
 }
 
 template <class Format>
-QM_FN float term(const Block& b, const X14Block& x) {
-    float F;
-    if constexpr (Format::kGroups == 1)
-        F = float(dot_int<256>(b.q, x.x));
-    else if constexpr (Format::kGroups == 2)
-        F = qm_sum2(float(dot_int<128>(b.q, x.x)), float(dot_int<128>(b.q + 128, x.x + 128)));
-    else
-        F = qm_sum4(float(dot_int<64>(b.q, x.x)), float(dot_int<64>(b.q + 64, x.x + 64)),
-                    float(dot_int<64>(b.q + 128, x.x + 128)), float(dot_int<64>(b.q + 192, x.x + 192)));
+QM_FN float term(const Block& b, const X16Block& x) {
+    const std::int32_t high = dot_int<256>(b.q, x.high);
+    const std::int32_t low = dot_int<256>(b.q, x.low);
     if constexpr (Format::kMin) {
         std::int32_t M = 0;
         for (int j = 0; j < 16; j++) M += std::int32_t(b.minimum[j]) * x.sums[j];
-        return qm_term_min(b.d, b.dmin, x.scale, F, M);
+        return qm_term_min(b.d, b.dmin, x.scale, high, low, M);
     } else {
-        return qm_term(b.d, x.scale, F);
+        return qm_term(b.d, x.scale, high, low);
     }
 }
 
@@ -58,7 +52,7 @@ QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& 
                     fold_scales(b[r]);
                 }
                 for (std::uint32_t t = 0; t < tokens; t++) {
-                    const X14Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
+                    const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
                     for (std::uint32_t r = 0; r < count; r++) sum[t][r] = qm_add(sum[t][r], term<Format>(b[r], x));
                 }
             }
@@ -84,16 +78,17 @@ QM_FN void dot_small(const Weight& w, Range rows, const Rows& in, const Inputs& 
                     Block b;
                     Format::unpack(w.data + r * w.row_bytes + std::size_t(8 * block + g) * Format::kBytes, b);
                     for (std::uint32_t t = 0; t < tokens; t++) {
-                        const X14Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
-                        const int T = dot_int<32>(b.q, x.x + 32 * g);
+                        const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
+                        const std::int32_t high = dot_int<32>(b.q, x.high + 32 * g);
+                        const std::int32_t low = dot_int<32>(b.q, x.low + 32 * g);
                         if constexpr (Format::kMin)
-                            f[t][g] = qm_group_min(b.d, b.dmin, T, x.sums[2 * g] + x.sums[2 * g + 1]);
+                            f[t][g] = qm_group_min(b.d, b.dmin, high, low, x.sums[2 * g] + x.sums[2 * g + 1]);
                         else
-                            f[t][g] = qm_group(b.d, T);
+                            f[t][g] = qm_group(b.d, high, low);
                     }
                 }
                 for (std::uint32_t t = 0; t < tokens; t++) {
-                    const X14Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
+                    const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
                     const float* p = f[t];
                     const float F = qm_sum8(p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]);
                     sum[t] = qm_add(sum[t], qm_term32(x.scale, F));

@@ -1,4 +1,4 @@
-// RMSNorm of the residual, as floats and as X14.
+// RMSNorm of the residual, as floats and as X16.
 #include "cpu/quantise.h"
 #include "cpu/step_functions.h"
 #include "cpu/tree.h"

@@ -1,4 +1,4 @@
-// Floats to X14: blocks of 256 for matrices, blocks of head_dim for Q, K and V.
+// Floats to X16: blocks of 256 for matrices, blocks of head_dim for Q, K and V.
 #pragma once
 
 #include "cpu/variant.h"
@@ -12,22 +12,34 @@ QM_FN std::uint32_t amax_bits(const float* x, std::uint32_t n) {
     return most;
 }
 
-// Returns the scale.
-QM_FN float quantise_block(const float* x, std::uint32_t n, std::int16_t* out) {
+// X16 of up to 256 values, as put(index, X); returns the scale.
+template <class Put>
+QM_FN float quantise_block(const float* x, std::uint32_t n, Put put) {
     const std::uint32_t most = amax_bits(x, n);
-    const float inverse = qm_x14_inverse(most);
-    for (std::uint32_t i = 0; i < n; i++) out[i] = static_cast<std::int16_t>(qm_x14(x[i], inverse));
-    return qm_x14_scale(most);
+    const float inverse = qm_x16_inverse(most);
+    for (std::uint32_t i = 0; i < n; i++) put(i, qm_x16(x[i], inverse));
+    return qm_x16_scale(most);
 }
 
-inline void quantise_row(const float* x, std::uint32_t n, X14Block* out) {
+QM_FN float quantise_whole(const float* x, std::uint32_t n, std::int16_t* out) {
+    return quantise_block(x, n, [out](std::uint32_t i, int q) { out[i] = static_cast<std::int16_t>(q); });
+}
+
+QM_FN float quantise_digits(const float* x, std::uint32_t n, std::int16_t* high, std::int16_t* low) {
+    return quantise_block(x, n, [high, low](std::uint32_t i, int q) {
+        high[i] = static_cast<std::int16_t>(qm_x16_high(q));
+        low[i] = static_cast<std::int16_t>(qm_x16_low(q));
+    });
+}
+
+inline void quantise_row(const float* x, std::uint32_t n, X16Block* out) {
     for (std::uint32_t i = 0; i < n; i += 256, out++) {
         const std::uint32_t here = n - i < 256 ? n - i : 256;
-        out->scale = quantise_block(x + i, here, out->x);
-        for (std::uint32_t j = here; j < 256; j++) out->x[j] = 0;
+        out->scale = quantise_digits(x + i, here, out->high, out->low);
+        for (std::uint32_t j = here; j < 256; j++) out->high[j] = out->low[j] = 0;
         for (int j = 0; j < 16; j++) {
             std::int32_t sum = 0;
-            for (int l = 0; l < 16; l++) sum += out->x[16 * j + l];
+            for (int l = 0; l < 16; l++) sum += 256 * out->high[16 * j + l] + out->low[16 * j + l];
             out->sums[j] = sum;
         }
     }

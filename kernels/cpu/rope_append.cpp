@@ -1,4 +1,4 @@
-// Per-head RMSNorm of Q and K, rotation by position, and K and V into the cache as X14.
+// Per-head RMSNorm of Q and K, rotation by position, and K and V into the cache as X16.
 #include "cpu/quantise.h"
 #include "cpu/step_functions.h"
 #include "cpu/tree.h"
@@ -34,7 +34,8 @@ void rope_append(const RopeAppendParams& p, float* q, float* k, const float* v, 
         if (h < p.heads) {
             const std::size_t index = std::size_t(t) * p.heads + h;
             norm_and_rotate(p, q + index * dim, q_norm, angles);
-            const float scale = quantise_block(q + index * dim, dim, queries.q + index * dim);
+            const float scale =
+                quantise_digits(q + index * dim, dim, queries.high + index * dim, queries.low + index * dim);
             queries.scale[index] = qm_mul(scale, p.score_scale);
             continue;
         }
@@ -45,9 +46,9 @@ void rope_append(const RopeAppendParams& p, float* q, float* k, const float* v, 
         const std::size_t head = (std::size_t(t) * p.kv_heads + kv) * dim;
         if (is_k) {
             norm_and_rotate(p, k + head, k_norm, angles);
-            cache.k_scale[row] = quantise_block(k + head, dim, cache.k + row * dim);
+            cache.k_scale[row] = quantise_whole(k + head, dim, cache.k + row * dim);
         } else {
-            cache.v_scale[row] = quantise_block(v + head, dim, cache.v + row * dim);
+            cache.v_scale[row] = quantise_whole(v + head, dim, cache.v + row * dim);
         }
     }
 }

@@ -24,8 +24,8 @@ void combine(const CombineParams&, const float* expert_out, const float* weights
 void logits(const LogitsParams&, const Weight&, const Rows& in, float* out, Range);
 
 void call(std::uint32_t function, const std::uint32_t* arguments, std::uint32_t* out, std::size_t n);
-std::uint64_t selftest();
-void quantise(const float* x, std::uint32_t n, X14Block* out);
+QmHash selftest(const HashParams&);
+void quantise(const float* x, std::uint32_t n, X16Block* out);
 void dequantise(const Weight&, std::uint32_t row, float* out);
 void dot(const Weight&, Range rows, const Rows& in, std::uint32_t tokens, float* out, std::size_t stride);
 

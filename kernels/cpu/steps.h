@@ -7,28 +7,30 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "shared/selftest.h"
 #include "shared/steps.h"
 
 namespace qwen3moe::cpu {
 
-// 256 activations as X14: what a quantised weight block is multiplied by.
-struct alignas(64) X14Block {
-    std::int16_t x[256];
-    std::int32_t sums[16];  // of 16 values each: weights with a minimum need them
+// 256 activations as X16: what a quantised weight block is multiplied by.
+struct alignas(64) X16Block {
+    std::int16_t high[256];
+    std::int16_t low[256];
+    std::int32_t sums[16];  // of X over 16 values each: weights with a minimum need them
     float scale;
 };
 
 // Rows of activations in both forms; a row of blocks covers `columns` values, the last block padded with zeros.
 struct Rows {
     const float* values;
-    const X14Block* blocks;
+    const X16Block* blocks;
     std::uint32_t columns;
 
     std::uint32_t blocks_per_row() const { return (columns + 255) / 256; }
 };
 struct MutableRows {
     float* values;
-    X14Block* blocks;
+    X16Block* blocks;
     std::uint32_t columns;
 
     std::uint32_t blocks_per_row() const { return (columns + 255) / 256; }
@@ -43,7 +45,7 @@ struct Weight {
     std::size_t row_bytes;
 };
 
-// One layer of one sequence's cache. The heads of K and V are X14 blocks of head_dim values.
+// One layer of one sequence's cache. The heads of K and V are X16 blocks of head_dim values.
 struct KvLayer {
     std::int16_t* k;  // [kv_heads][context][head_dim]
     float* k_scale;   // [kv_heads][context]
@@ -59,8 +61,9 @@ struct Place {
 };
 
 struct Queries {
-    std::int16_t* q;  // [tokens][heads][head_dim]
-    float* scale;     // [tokens][heads], times score_scale
+    std::int16_t* high;  // [tokens][heads][head_dim], the digits of Q
+    std::int16_t* low;
+    float* scale;  // [tokens][heads], times score_scale
 };
 
 // The rows of the batch that each expert works on, grouped: expert e has slots [first[e], first[e + 1]).
@@ -114,8 +117,9 @@ struct Steps {
     // What the steps are made of, for the self-test and the tests.
     // Calls a function of the arithmetic by its number in shared/functions.h, n times; arguments [n][its arity] as bits
     void (*call)(std::uint32_t function, const std::uint32_t* arguments, std::uint32_t* out, std::size_t n);
-    std::uint64_t (*selftest)();                                       // the hash of shared/selftest.h
-    void (*quantise)(const float* x, std::uint32_t n, X14Block* out);  // n values into ceil(n / 256) blocks
+    // The hash of the self-test, or of a function of one argument over a run of inputs
+    QmHash (*selftest)(const HashParams&);
+    void (*quantise)(const float* x, std::uint32_t n, X16Block* out);  // n values into ceil(n / 256) blocks
     void (*dequantise)(const Weight&, std::uint32_t row, float* out);  // one row of weights as floats
     // out[t * stride + r - first]: rows [first, last) times `tokens` rows of activations
     void (*dot)(const Weight&, Range rows, const Rows& in, std::uint32_t tokens, float* out, std::size_t stride);

@@ -1,4 +1,4 @@
-// silu(gate) * up for every slot, as floats and as X14.
+// silu(gate) * up for every slot, as floats and as X16.
 #include "cpu/quantise.h"
 #include "cpu/step_functions.h"
 

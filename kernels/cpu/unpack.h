@@ -28,10 +28,10 @@ QM_FN std::uint32_t load32(const std::uint8_t* p) {
 }
 QM_FN std::int16_t narrow(int x) { return static_cast<std::int16_t>(x); }
 
-// ---- super-blocks of 256 with integer scales. kGroups: how many exact sums T make up F.
+// ---- super-blocks of 256 with integer scales
 
 struct Q2K {
-    static constexpr int kBytes = 84, kGroups = 256 / QM_GROUP_Q2_K;
+    static constexpr int kBytes = 84;
     static constexpr bool kMin = true;
     QM_FN void unpack(const std::uint8_t* p, Block& b) {
         const std::uint8_t *scales = p, *qs = p + 16;
@@ -45,7 +45,7 @@ struct Q2K {
 };
 
 struct Q3K {
-    static constexpr int kBytes = 110, kGroups = 256 / QM_GROUP_Q3_K;
+    static constexpr int kBytes = 110;
     static constexpr bool kMin = false;
     QM_FN void unpack(const std::uint8_t* p, Block& b) {
         const std::uint8_t *high = p, *qs = p + 32;
@@ -71,7 +71,7 @@ QM_FN void unpack_k4_scales(const std::uint8_t* p, Block& b) {
 }
 
 struct Q4K {
-    static constexpr int kBytes = 144, kGroups = 256 / QM_GROUP_Q4_K;
+    static constexpr int kBytes = 144;
     static constexpr bool kMin = true;
     QM_FN void unpack(const std::uint8_t* p, Block& b) {
         unpack_k4_scales(p, b);
@@ -84,7 +84,7 @@ struct Q4K {
 };
 
 struct Q5K {
-    static constexpr int kBytes = 176, kGroups = 256 / QM_GROUP_Q5_K;
+    static constexpr int kBytes = 176;
     static constexpr bool kMin = true;
     QM_FN void unpack(const std::uint8_t* p, Block& b) {
         unpack_k4_scales(p, b);
@@ -98,7 +98,7 @@ struct Q5K {
 };
 
 struct Q6K {
-    static constexpr int kBytes = 210, kGroups = 256 / QM_GROUP_Q6_K;
+    static constexpr int kBytes = 210;
     static constexpr bool kMin = false;
     QM_FN void unpack(const std::uint8_t* p, Block& b) {
         b.d = qm_half(load16(p + 208));
@@ -116,7 +116,7 @@ struct Q6K {
 };
 
 struct IQ4XS {
-    static constexpr int kBytes = 136, kGroups = 256 / QM_GROUP_IQ4_XS;
+    static constexpr int kBytes = 136;
     static constexpr bool kMin = false;
     QM_FN void unpack(const std::uint8_t* p, Block& b) {
         const std::uint32_t high = load16(p + 2), low = load32(p + 4);

@@ -87,7 +87,6 @@ QM_FN float qm_settle(float x) { return qm_abs_bits(x) < QM_SETTLE_BITS ? 0.0f :
 
 // ---- sums in the fixed order: halving trees, (first half) + (second half)
 
-QM_FN float qm_sum2(float a, float b) { return qm_add(a, b); }
 QM_FN float qm_sum4(float a, float b, float c, float d) { return qm_add(qm_add(a, c), qm_add(b, d)); }
 QM_FN float qm_sum8(float a, float b, float c, float d, float e, float f, float g, float h) {
     return qm_sum4(qm_add(a, e), qm_add(b, f), qm_add(c, g), qm_add(d, h));
@@ -186,47 +185,49 @@ QM_FN float qm_sigmoid(float x) {
 QM_FN float qm_silu(float x) { return qm_mul(x, qm_sigmoid(x)); }
 QM_FN float qm_swiglu(float gate, float up) { return qm_mul(qm_silu(gate), up); }
 
-// ---- X14: a block of values as 14-bit integers with one scale
+// ---- X16: a block of values as 16-bit integers with one scale, each the two int8 digits X = 256 * high + low
 // A block whose largest magnitude is under 2^-60 is all zero. One that holds NaN, infinity or more than 2^100 gets a
 // NaN for its scale, so that what depends on it is NaN on every device.
 
-QM_CONST int QM_X14_MAX = 8128;
-QM_CONST uint QM_X14_FLOOR_BITS = 0x21800000u;  // 2^-60
-QM_CONST uint QM_X14_LIMIT_BITS = 0x71800000u;  // 2^100
+QM_CONST int QM_X16_MAX = 32512;                // 127 * 256: the most whose digits are both int8
+QM_CONST uint QM_X16_FLOOR_BITS = 0x21800000u;  // 2^-60
+QM_CONST uint QM_X16_LIMIT_BITS = 0x71800000u;  // 2^100
 
 // amax_bits: the largest qm_abs_bits of the block.
-QM_FN float qm_x14_scale(uint amax_bits) {
-    float scale = qm_mul(qm_from_bits(amax_bits), 1.2303149606299212e-4f);  // 1 / 8128
-    return amax_bits < QM_X14_FLOOR_BITS ? 0.0f : (amax_bits > QM_X14_LIMIT_BITS ? qm_from_bits(QM_NAN_BITS) : scale);
+QM_FN float qm_x16_scale(uint amax_bits) {
+    float scale = qm_mul(qm_from_bits(amax_bits), 3.07578740157480315e-5f);  // 1 / 32512
+    return amax_bits < QM_X16_FLOOR_BITS ? 0.0f : (amax_bits > QM_X16_LIMIT_BITS ? qm_from_bits(QM_NAN_BITS) : scale);
 }
-QM_FN float qm_x14_inverse(uint amax_bits) {
-    bool usable = amax_bits >= QM_X14_FLOOR_BITS && amax_bits <= QM_X14_LIMIT_BITS;
-    float inverse = qm_mul(qm_recip(qm_from_bits(usable ? amax_bits : 0x3f800000u)), 8128.0f);
+QM_FN float qm_x16_inverse(uint amax_bits) {
+    bool usable = amax_bits >= QM_X16_FLOOR_BITS && amax_bits <= QM_X16_LIMIT_BITS;
+    float inverse = qm_mul(qm_recip(qm_from_bits(usable ? amax_bits : 0x3f800000u)), 32512.0f);
     return usable ? inverse : 0.0f;
 }
-QM_FN int qm_x14(float x, float inverse) {
+QM_FN int qm_x16(float x, float inverse) {
     int q = qm_round(qm_mul(x, inverse));
-    int bounded = q > QM_X14_MAX ? QM_X14_MAX : (q < -QM_X14_MAX ? -QM_X14_MAX : q);
+    int bounded = q > QM_X16_MAX ? QM_X16_MAX : (q < -QM_X16_MAX ? -QM_X16_MAX : q);
     return inverse == 0.0f ? 0 : bounded;
 }
-// The two int8 digits: X = 64 * high + low, high in [-127, 127], low in [-32, 31].
-QM_FN int qm_x14_high(int q) { return (q + 32) >> 6; }
-QM_FN int qm_x14_low(int q) { return q - 64 * qm_x14_high(q); }
-QM_FN float qm_x14_value(int q, float scale) { return qm_mul(float(q), scale); }
+// high in [-127, 127], low in [-128, 127]
+QM_FN int qm_x16_high(int q) { return (q + 128) >> 8; }
+QM_FN int qm_x16_low(int q) { return q - 256 * qm_x16_high(q); }
 
-// ---- weights x X14: what one 256-block adds to its row
-// F: the groups' integer sums as floats, in a halving tree; M: the integer sum of min_j * (sum of X in sub-block j).
+// ---- integer products: each digit of X has an exact int32 sum of its own, and the two become one float here
 
-QM_FN float qm_term(float d, float dx, float F) { return qm_mul(qm_mul(d, dx), F); }
-QM_FN float qm_term_min(float d, float dmin, float dx, float F, int M) {
-    return qm_sub(qm_mul(qm_mul(d, dx), F), qm_mul(qm_mul(dmin, dx), float(M)));
+QM_FN float qm_digits(int high, int low) { return qm_add(qm_mul(float(high), 256.0f), float(low)); }
+
+// What one block of 256 weights adds to its row. high, low: sums of scale * q * digit over the block;
+// M: the sum of min_j * (sum of X in sub-block j).
+QM_FN float qm_term(float d, float dx, int high, int low) { return qm_mul(qm_mul(d, dx), qm_digits(high, low)); }
+QM_FN float qm_term_min(float d, float dmin, float dx, int high, int low, int M) {
+    return qm_sub(qm_term(d, dx, high, low), qm_mul(qm_mul(dmin, dx), float(M)));
 }
-// Types with a float scale for every 32 values: a group's float, of which eight make F of `qm_term32`.
-QM_FN float qm_group(float d, int T) { return qm_mul(d, float(T)); }
-QM_FN float qm_group_min(float d, float m, int T, int sum) {
-    return qm_add(qm_mul(d, float(T)), qm_mul(m, float(sum)));
+// Types with a float scale for every 32 values: a group's float, of which eight, summed by qm_sum8, make a term.
+QM_FN float qm_group(float d, int high, int low) { return qm_mul(d, qm_digits(high, low)); }
+QM_FN float qm_group_min(float d, float m, int high, int low, int sum) {
+    return qm_add(qm_group(d, high, low), qm_mul(m, float(sum)));
 }
-QM_FN float qm_term32(float dx, float F) { return qm_mul(dx, F); }
+QM_FN float qm_term32(float dx, float groups) { return qm_mul(dx, groups); }
 
 // One weight as a float, for embeddings: q * scale, and less or plus its minimum.
 QM_FN float qm_weight(float d, int scale, int q) { return qm_mul(qm_mul(d, float(scale)), float(q)); }
@@ -249,9 +250,11 @@ QM_FN float qm_rope_second(float a, float b, float c, float s) { return qm_add(q
 
 QM_CONST float QM_SCORE_FLOOR = -1.0e30f;  // the running maximum before the first block
 
-// dq already holds the 1 / sqrt(head_dim); F: the halving tree over the groups of 32 dimensions.
-QM_FN float qm_score(float dq, float dk, float F) { return qm_mul(qm_mul(dq, dk), F); }
+// dq already holds the 1 / sqrt(head_dim); high, low: sums over the head of K times a digit of Q.
+QM_FN float qm_score(float dq, float dk, int high, int low) { return qm_mul(qm_mul(dq, dk), qm_digits(high, low)); }
 QM_FN float qm_probability(float score, float maximum) { return qm_exp(qm_sub(score, maximum)); }
+// One dimension of a block's P.V: high, low: sums over its keys of V times a digit of the quantised p * dv.
+QM_FN float qm_block_value(float dp, int high, int low) { return qm_mul(dp, qm_digits(high, low)); }
 // Running value and the block's, each brought to the common maximum by its own factor.
 QM_FN float qm_merge(float running, float keep, float block, float gain) {
     return qm_add(qm_settle(qm_mul(running, keep)), qm_settle(qm_mul(block, gain)));

@@ -1,5 +1,5 @@
-// The quantised block formats of GGUF: how many integer products fit one group, and how packed scales are read.
-// A block's integers times X14 are summed exactly in int32 over a group; the bounds below prove that they fit.
+// The quantised block formats of GGUF: how packed scales are read, and why the integer sums fit.
+// A block's integers times each digit of X16 are summed in int32, exactly, in any order.
 #ifndef QWEN3MOE_SHARED_BLOCKS_H
 #define QWEN3MOE_SHARED_BLOCKS_H
 
@@ -7,31 +7,20 @@
 
 QM_NAMESPACE_BEGIN
 
-// Values in a group of T, by type.
-QM_CONST int QM_GROUP_Q2_K = 256;
-QM_CONST int QM_GROUP_Q3_K = 256;
-QM_CONST int QM_GROUP_Q4_K = 256;
-QM_CONST int QM_GROUP_Q5_K = 128;
-QM_CONST int QM_GROUP_Q6_K = 64;
-QM_CONST int QM_GROUP_IQ4_XS = 64;
-QM_CONST int QM_GROUP_32 = 32;    // every type with a float scale for each 32 values
-QM_CONST int QM_GROUP_HEAD = 32;  // X14 x X14 in attention: scores and P.V
-
 #if defined(__cplusplus)
-// The largest |scale| and |q| of each type, as its bits allow: group * scale * q * 8128 < 2^31.
-constexpr bool qm_fits(long long group, long long scale, long long q) {
-    return group * scale * q * QM_X14_MAX < (1LL << 31);
-}
-static_assert(qm_fits(QM_GROUP_Q2_K, 15, 3));
-static_assert(qm_fits(QM_GROUP_Q3_K, 32, 4));
-static_assert(qm_fits(QM_GROUP_Q4_K, 63, 15));
-static_assert(qm_fits(QM_GROUP_Q5_K, 63, 31) && !qm_fits(2 * QM_GROUP_Q5_K, 63, 31));
-static_assert(qm_fits(QM_GROUP_Q6_K, 128, 32) && !qm_fits(2 * QM_GROUP_Q6_K, 128, 32));
-static_assert(qm_fits(QM_GROUP_IQ4_XS, 32, 127) && !qm_fits(2 * QM_GROUP_IQ4_XS, 32, 127));
-static_assert(qm_fits(QM_GROUP_32, 1, 128));
-static_assert(qm_fits(QM_GROUP_HEAD, 1, QM_X14_MAX) && !qm_fits(2 * QM_GROUP_HEAD, 1, QM_X14_MAX));
-// M: minima of 6 bits times the sums of X over a whole block.
-static_assert(qm_fits(256, 63, 1));
+// |digit| <= 128, and the largest |scale| and |q| that a type's bits allow: the sum over `count` values fits int32.
+constexpr bool qm_fits(long long count, long long scale, long long q) { return count * scale * q * 128 < (1LL << 31); }
+static_assert(qm_fits(256, 15, 3), "Q2_K");
+static_assert(qm_fits(256, 32, 4), "Q3_K");
+static_assert(qm_fits(256, 63, 15), "Q4_K");
+static_assert(qm_fits(256, 63, 31), "Q5_K");
+static_assert(qm_fits(256, 128, 32), "Q6_K");
+static_assert(qm_fits(256, 32, 127), "IQ4_XS");
+static_assert(qm_fits(32, 1, 128), "types with a float scale for every 32 values");
+// Attention: a digit times a whole X16 of K over a head, and of V over a block of keys.
+static_assert(qm_fits(128, 1, QM_X16_MAX) && qm_fits(256, 1, QM_X16_MAX), "attention");
+// Minima of 6 bits times the sums of X over a whole block.
+static_assert(256LL * 63 * QM_X16_MAX < (1LL << 31), "M");
 #endif
 
 // Q4_K and Q5_K: eight 6-bit scales and eight 6-bit minima in 12 bytes, here as three little-endian words.

@@ -12,14 +12,15 @@ struct QmArguments {
 };
 
 // Kinds of arguments: where the self-test draws them from. Products of two or three stay clear of denormals.
+// The first six have edge cases too.
 QM_CONST uint QM_FLOAT = 1u;     // any sign, 2^-20 to 2^21, infinities, NaN
 QM_CONST uint QM_LOG = 2u;       // any sign, under 128, finite
 QM_CONST uint QM_POSITIVE = 3u;  // 2^-100 to 2^100
-QM_CONST uint QM_SCALE = 4u;     // 2^-30 to 2
-QM_CONST uint QM_GAIN = 5u;      // 1 to 128
-QM_CONST uint QM_WORD = 6u;      // any bits
-QM_CONST uint QM_INT = 7u;       // any int32
-QM_CONST uint QM_X14 = 8u;       // -8128 to 8128
+QM_CONST uint QM_WORD = 4u;      // any bits
+QM_CONST uint QM_INT = 5u;       // any int32
+QM_CONST uint QM_X16 = 6u;       // -32512 to 32512
+QM_CONST uint QM_SCALE = 7u;     // 2^-30 to 2
+QM_CONST uint QM_GAIN = 8u;      // 1 to 512
 QM_CONST uint QM_BYTE = 9u;      // -128 to 127
 #define QM_KINDS(a, b, c, d) (a | (b << 4) | (c << 8) | (d << 12))
 
@@ -37,10 +38,10 @@ QM_CONST uint QM_BYTE = 9u;      // -128 to 127
     X(7u, to_half, QM_WORD, qm_to_half(a))                                                                \
     X(8u, round, QM_LOG, uint(qm_round(a)))                                                               \
     X(9u, settle, QM_WORD, qm_result(qm_settle(a)))                                                       \
-    X(10u, x14_scale, QM_WORD, qm_result(qm_x14_scale(x.a & 0x7fffffffu)))                                \
-    X(11u, x14_inverse, QM_WORD, qm_result(qm_x14_inverse(x.a & 0x7fffffffu)))                            \
-    X(12u, x14_high, QM_X14, uint(qm_x14_high(int(x.a))))                                                 \
-    X(13u, x14_low, QM_X14, uint(qm_x14_low(int(x.a))))                                                   \
+    X(10u, x16_scale, QM_WORD, qm_result(qm_x16_scale(x.a & 0x7fffffffu)))                                \
+    X(11u, x16_inverse, QM_WORD, qm_result(qm_x16_inverse(x.a & 0x7fffffffu)))                            \
+    X(12u, x16_high, QM_X16, uint(qm_x16_high(int(x.a))))                                                 \
+    X(13u, x16_low, QM_X16, uint(qm_x16_low(int(x.a))))                                                   \
     X(14u, iq4_value, QM_WORD, uint(qm_iq4_value(x.a & 15u)))                                             \
     X(15u, rank_key, QM_WORD, qm_rank_key(a))
 #define QM_OTHER_FUNCTIONS(X)                                                                             \
@@ -49,28 +50,31 @@ QM_CONST uint QM_BYTE = 9u;      // -128 to 127
     X(18u, mul, QM_KINDS(QM_FLOAT, QM_FLOAT, 0u, 0u), qm_result(qm_mul(a, b)))                            \
     X(19u, mul_add, QM_KINDS(QM_FLOAT, QM_FLOAT, QM_FLOAT, 0u), qm_result(qm_mul_add(a, b, c)))           \
     X(20u, max, QM_KINDS(QM_FLOAT, QM_FLOAT, 0u, 0u), qm_result(qm_max(a, b)))                            \
-    X(21u, sum2, QM_KINDS(QM_FLOAT, QM_FLOAT, 0u, 0u), qm_result(qm_sum2(a, b)))                          \
-    X(22u, sum4, 0x1111u, qm_result(qm_sum4(a, b, c, d)))                                                 \
-    X(23u, sum8, 0x11111111u, qm_result(qm_sum8(a, b, c, d, e, f, g, h)))                                 \
-    X(24u, swiglu, QM_KINDS(QM_LOG, QM_FLOAT, 0u, 0u), qm_result(qm_swiglu(a, b)))                        \
-    X(25u, x14, QM_KINDS(QM_LOG, QM_GAIN, 0u, 0u), uint(qm_x14(a, b)))                                    \
-    X(26u, x14_value, QM_KINDS(QM_X14, QM_SCALE, 0u, 0u), qm_result(qm_x14_value(int(x.a), b)))           \
-    X(27u, term, QM_KINDS(QM_SCALE, QM_SCALE, QM_FLOAT, 0u), qm_result(qm_term(a, b, c)))                 \
-    X(28u, term_min, QM_KINDS(QM_SCALE, QM_SCALE, QM_SCALE, QM_FLOAT) | (QM_INT << 16),                   \
-      qm_result(qm_term_min(a, b, c, d, int(x.e))))                                                       \
-    X(29u, group, QM_KINDS(QM_SCALE, QM_INT, 0u, 0u), qm_result(qm_group(a, int(x.b))))                   \
-    X(30u, group_min, QM_KINDS(QM_SCALE, QM_FLOAT, QM_INT, QM_INT),                                       \
-      qm_result(qm_group_min(a, b, int(x.c), int(x.d))))                                                  \
-    X(31u, term32, QM_KINDS(QM_SCALE, QM_FLOAT, 0u, 0u), qm_result(qm_term32(a, b)))                      \
-    X(32u, weight, QM_KINDS(QM_SCALE, QM_BYTE, QM_BYTE, 0u), qm_result(qm_weight(a, int(x.b), int(x.c)))) \
-    X(33u, weight_min, QM_KINDS(QM_SCALE, QM_BYTE, QM_BYTE, QM_SCALE) | (QM_BYTE << 16),                  \
+    X(21u, sum4, 0x1111u, qm_result(qm_sum4(a, b, c, d)))                                                 \
+    X(22u, sum8, 0x11111111u, qm_result(qm_sum8(a, b, c, d, e, f, g, h)))                                 \
+    X(23u, swiglu, QM_KINDS(QM_LOG, QM_FLOAT, 0u, 0u), qm_result(qm_swiglu(a, b)))                        \
+    X(24u, x16, QM_KINDS(QM_LOG, QM_GAIN, 0u, 0u), uint(qm_x16(a, b)))                                    \
+    X(25u, digits, QM_KINDS(QM_INT, QM_INT, 0u, 0u), qm_result(qm_digits(int(x.a), int(x.b))))            \
+    X(26u, term, QM_KINDS(QM_SCALE, QM_SCALE, QM_INT, QM_INT),                                            \
+      qm_result(qm_term(a, b, int(x.c), int(x.d))))                                                       \
+    X(27u, term_min, QM_KINDS(QM_SCALE, QM_SCALE, QM_SCALE, QM_INT) | (QM_INT << 16) | (QM_INT << 20),    \
+      qm_result(qm_term_min(a, b, c, int(x.d), int(x.e), int(x.f))))                                      \
+    X(28u, group, QM_KINDS(QM_SCALE, QM_INT, QM_INT, 0u), qm_result(qm_group(a, int(x.b), int(x.c))))     \
+    X(29u, group_min, QM_KINDS(QM_SCALE, QM_FLOAT, QM_INT, QM_INT) | (QM_INT << 16),                      \
+      qm_result(qm_group_min(a, b, int(x.c), int(x.d), int(x.e))))                                        \
+    X(30u, term32, QM_KINDS(QM_SCALE, QM_FLOAT, 0u, 0u), qm_result(qm_term32(a, b)))                      \
+    X(31u, weight, QM_KINDS(QM_SCALE, QM_BYTE, QM_BYTE, 0u), qm_result(qm_weight(a, int(x.b), int(x.c)))) \
+    X(32u, weight_min, QM_KINDS(QM_SCALE, QM_BYTE, QM_BYTE, QM_SCALE) | (QM_BYTE << 16),                  \
       qm_result(qm_weight_min(a, int(x.b), int(x.c), d, int(x.e))))                                       \
-    X(34u, norm_factor, QM_KINDS(QM_GAIN, QM_SCALE, QM_SCALE, 0u), qm_result(qm_norm_factor(a, b, c)))    \
-    X(35u, norm, QM_KINDS(QM_FLOAT, QM_SCALE, QM_FLOAT, 0u), qm_result(qm_norm(a, b, c)))                 \
-    X(36u, rope_first, 0x1111u, qm_result(qm_rope_first(a, b, c, d)))                                     \
-    X(37u, rope_second, 0x1111u, qm_result(qm_rope_second(a, b, c, d)))                                   \
-    X(38u, score, QM_KINDS(QM_SCALE, QM_SCALE, QM_FLOAT, 0u), qm_result(qm_score(a, b, c)))               \
-    X(39u, probability, QM_KINDS(QM_LOG, QM_LOG, 0u, 0u), qm_result(qm_probability(a, b)))                \
+    X(33u, norm_factor, QM_KINDS(QM_GAIN, QM_SCALE, QM_SCALE, 0u), qm_result(qm_norm_factor(a, b, c)))    \
+    X(34u, norm, QM_KINDS(QM_FLOAT, QM_SCALE, QM_FLOAT, 0u), qm_result(qm_norm(a, b, c)))                 \
+    X(35u, rope_first, 0x1111u, qm_result(qm_rope_first(a, b, c, d)))                                     \
+    X(36u, rope_second, 0x1111u, qm_result(qm_rope_second(a, b, c, d)))                                   \
+    X(37u, score, QM_KINDS(QM_SCALE, QM_SCALE, QM_INT, QM_INT),                                           \
+      qm_result(qm_score(a, b, int(x.c), int(x.d))))                                                      \
+    X(38u, probability, QM_KINDS(QM_LOG, QM_LOG, 0u, 0u), qm_result(qm_probability(a, b)))                \
+    X(39u, block_value, QM_KINDS(QM_SCALE, QM_INT, QM_INT, 0u),                                           \
+      qm_result(qm_block_value(a, int(x.b), int(x.c))))                                                   \
     X(40u, merge, QM_KINDS(QM_POSITIVE, QM_SCALE, QM_POSITIVE, QM_SCALE),                                 \
       qm_result(qm_merge(a, b, c, d)))                                                                    \
     X(41u, k4_scale, QM_KINDS(QM_WORD, QM_WORD, QM_WORD, 0u), uint(qm_k4_scale(x.a, x.b, x.c & 7u)))      \
@@ -133,9 +137,9 @@ QM_FN bool qm_defined(uint number, uint bits) {
             return magnitude == 0u || magnitude >= 0x0d800000u;
         case 8u:                              // round
             return magnitude <= 0x4a800000u;  // 2^22
-        case 12u:                             // x14_high
-        case 13u:                             // x14_low
-            return bits + 8128u <= 16256u;
+        case 12u:                             // x16_high
+        case 13u:                             // x16_low
+            return bits + 32512u <= 65024u;
         default:
             return true;
     }

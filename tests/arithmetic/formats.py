@@ -17,24 +17,23 @@ F = np.float32
 class Format:
     block: int  # values
     bytes: int
-    group: int  # values whose integer products are summed exactly
     halves: tuple[int, ...]  # offsets of d, and of the minimum's scale
     extremes: tuple[int, int] = (0, 0)  # largest |scale| and |q|
 
 
 FORMATS = {
-    "Q8_0": Format(32, 34, 32, (0,), (1, 128)),
-    "Q4_0": Format(32, 18, 32, (0,), (1, 8)),
-    "Q4_1": Format(32, 20, 32, (0, 2), (1, 15)),
-    "Q5_0": Format(32, 22, 32, (0,), (1, 16)),
-    "Q5_1": Format(32, 24, 32, (0, 2), (1, 31)),
-    "IQ4_NL": Format(32, 18, 32, (0,), (1, 127)),
-    "Q2_K": Format(256, 84, 256, (80, 82), (15, 3)),
-    "Q3_K": Format(256, 110, 256, (108,), (32, 4)),
-    "Q4_K": Format(256, 144, 256, (0, 2), (63, 15)),
-    "Q5_K": Format(256, 176, 128, (0, 2), (63, 31)),
-    "Q6_K": Format(256, 210, 64, (208,), (128, 32)),
-    "IQ4_XS": Format(256, 136, 64, (0,), (32, 127)),
+    "Q8_0": Format(32, 34, (0,), (1, 128)),
+    "Q4_0": Format(32, 18, (0,), (1, 8)),
+    "Q4_1": Format(32, 20, (0, 2), (1, 15)),
+    "Q5_0": Format(32, 22, (0,), (1, 16)),
+    "Q5_1": Format(32, 24, (0, 2), (1, 31)),
+    "IQ4_NL": Format(32, 18, (0,), (1, 127)),
+    "Q2_K": Format(256, 84, (80, 82), (15, 3)),
+    "Q3_K": Format(256, 110, (108,), (32, 4)),
+    "Q4_K": Format(256, 144, (0, 2), (63, 15)),
+    "Q5_K": Format(256, 176, (0, 2), (63, 31)),
+    "Q6_K": Format(256, 210, (208,), (128, 32)),
+    "IQ4_XS": Format(256, 136, (0,), (32, 127)),
 }
 FLOATS = {"F32": 4, "F16": 2, "BF16": 2}
 TYPES = [*FORMATS, *FLOATS]
@@ -171,15 +170,21 @@ def dot_row(name, data, x):
         return (_super_row if FORMATS[name].block == 256 else _small_row)(name, blocks, values, scales)
 
 
-def _exact(total):
+def _int32(total):
     assert np.abs(total).max(initial=0) < 2**31
-    return reference.to_float(total)
+    return total
+
+
+def _products(b, values):
+    """Of each block: the exact sums with both digits, as one float."""
+    high, low = reference.x16_high(values), reference.x16_low(values)
+    weights = b.scale * b.q
+    return reference.digits(_int32((weights * high).sum(axis=1)), _int32((weights * low).sum(axis=1)))
 
 
 def _super_row(name, b, values, scales):
-    products = (b.scale * b.q * values).reshape(len(b.q), -1, FORMATS[name].group)
-    total = reference.tree(_exact(products.sum(axis=2)))
-    minima = _exact((b.minimum * values).sum(axis=1))
+    total = _products(b, values)
+    minima = reference.to_float(_int32((b.minimum * values).sum(axis=1)))
     row = F(0)
     for i, dx in enumerate(scales):
         term = b.d[i] * dx * total[i]
@@ -189,9 +194,9 @@ def _super_row(name, b, values, scales):
 
 def _small_row(name, b, values, scales):
     groups = np.zeros(len(scales) * 8, F)
-    sums = b.d * _exact((b.q * values).sum(axis=1))
+    sums = b.d * _products(b, values)
     if len(FORMATS[name].halves) == 2:
-        sums = sums + b.dmin * _exact(values.sum(axis=1))
+        sums = sums + b.dmin * reference.to_float(values.sum(axis=1))
     groups[: len(sums)] = sums
     total = reference.tree(groups.reshape(-1, 8))
     row = F(0)

@@ -105,27 +105,31 @@ def silu(x):
     return x * sigmoid(x)
 
 
-# ---- X14
+# ---- X16
 
 FLOOR, LIMIT = np.uint32(0x21800000), np.uint32(0x71800000)
 
 
-def x14_scale(amax):
-    scale = floats(amax) * floats(0x39010204)
+def x16_scale(amax):
+    scale = floats(amax) * floats(0x38010204)
     return np.where(amax < FLOOR, F(0), np.where(amax > LIMIT, F("nan"), scale))
 
 
-def x14_inverse(amax):
+def x16_inverse(amax):
     usable = (amax >= FLOOR) & (amax <= LIMIT)
-    return np.where(usable, recip(floats(np.where(usable, amax, 0x3F800000))) * F(8128), F(0))
+    return np.where(usable, recip(floats(np.where(usable, amax, 0x3F800000))) * F(32512), F(0))
 
 
-def x14(x, inverse):
-    return np.where(inverse == 0, 0, np.clip(round_(x * inverse), -8128, 8128))
+def x16(x, inverse):
+    return np.where(inverse == 0, 0, np.clip(round_(x * inverse), -32512, 32512))
 
 
-def x14_high(q):
-    return (q + 32) >> 6
+def x16_high(q):
+    return (q + 128) >> 8
+
+
+def x16_low(q):
+    return q - 256 * x16_high(q)
 
 
 def quantise(x):
@@ -136,11 +140,16 @@ def quantise(x):
     blocks = padded.reshape(-1, 256)
     amax = (bits(blocks) & 0x7FFFFFFF).max(axis=1, initial=0)
     with np.errstate(all="ignore"):
-        q = x14(blocks, x14_inverse(amax)[:, None]).astype(np.int16)
-        return q.reshape(-1), x14_scale(amax), q.reshape(-1, 16, 16).sum(axis=2, dtype=np.int32)
+        q = x16(blocks, x16_inverse(amax)[:, None]).astype(np.int16)
+        return q.reshape(-1), x16_scale(amax), q.reshape(-1, 16, 16).sum(axis=2, dtype=np.int32)
 
 
 # ---- sums
+
+
+def digits(high, low):
+    """The sums of products with the high and the low digits, as one float."""
+    return to_float(high) * F(256) + to_float(low)
 
 
 def tree(x):
@@ -212,10 +221,10 @@ FUNCTIONS = {
     "to_half": lambda x: to_half(floats(x)),
     "round": lambda x: words(round_(floats(x))),
     "settle": _f(settle),
-    "x14_scale": lambda a: canonical(x14_scale(a & np.uint32(0x7FFFFFFF))),
-    "x14_inverse": lambda a: canonical(x14_inverse(a & np.uint32(0x7FFFFFFF))),
-    "x14_high": lambda q: words(x14_high(ints(q))),
-    "x14_low": lambda q: words(ints(q) - 64 * x14_high(ints(q))),
+    "x16_scale": lambda a: canonical(x16_scale(a & np.uint32(0x7FFFFFFF))),
+    "x16_inverse": lambda a: canonical(x16_inverse(a & np.uint32(0x7FFFFFFF))),
+    "x16_high": lambda q: words(x16_high(ints(q))),
+    "x16_low": lambda q: words(x16_low(ints(q))),
     "iq4_value": lambda n: words(IQ4[n & 15]),
     "rank_key": lambda p: np.where(p > 0x7F800000, 0, p),
     "add": _f(lambda a, b: a + b),
@@ -223,18 +232,19 @@ FUNCTIONS = {
     "mul": _f(lambda a, b: a * b),
     "mul_add": _f(lambda a, b, c: a * b + c),
     "max": _f(lambda a, b: np.where(a > b, a, b)),
-    "sum2": _f(lambda *x: tree(np.stack(x, axis=-1))),
     "sum4": _f(lambda *x: tree(np.stack(x, axis=-1))),
     "sum8": _f(lambda *x: tree(np.stack(x, axis=-1))),
     "swiglu": _f(lambda gate, up: silu(gate) * up),
-    "x14": lambda x, inverse: words(x14(floats(x), floats(inverse))),
-    "x14_value": lambda q, s: canonical(to_float(ints(q)) * floats(s)),
-    "term": _f(lambda d, dx, total: d * dx * total),
-    "term_min": lambda d, dmin, dx, total, m: canonical(
-        floats(d) * floats(dx) * floats(total) - floats(dmin) * floats(dx) * to_float(ints(m))
+    "x16": lambda x, inverse: words(x16(floats(x), floats(inverse))),
+    "digits": lambda high, low: canonical(digits(ints(high), ints(low))),
+    "term": lambda d, dx, high, low: canonical(floats(d) * floats(dx) * digits(ints(high), ints(low))),
+    "term_min": lambda d, dmin, dx, high, low, m: canonical(
+        floats(d) * floats(dx) * digits(ints(high), ints(low)) - floats(dmin) * floats(dx) * to_float(ints(m))
     ),
-    "group": lambda d, t: canonical(floats(d) * to_float(ints(t))),
-    "group_min": lambda d, m, t, s: canonical(floats(d) * to_float(ints(t)) + floats(m) * to_float(ints(s))),
+    "group": lambda d, high, low: canonical(floats(d) * digits(ints(high), ints(low))),
+    "group_min": lambda d, m, high, low, s: canonical(
+        floats(d) * digits(ints(high), ints(low)) + floats(m) * to_float(ints(s))
+    ),
     "term32": _f(lambda dx, total: dx * total),
     "weight": lambda d, s, q: canonical(floats(d) * to_float(ints(s)) * to_float(ints(q))),
     "weight_min": lambda d, s, q, dmin, m: canonical(
@@ -244,8 +254,9 @@ FUNCTIONS = {
     "norm": _f(lambda x, factor, w: x * factor * w),
     "rope_first": _f(lambda a, b, c, s: a * c - b * s),
     "rope_second": _f(lambda a, b, c, s: b * c + a * s),
-    "score": _f(lambda dq, dk, total: dq * dk * total),
+    "score": lambda dq, dk, high, low: canonical(floats(dq) * floats(dk) * digits(ints(high), ints(low))),
     "probability": _f(lambda score, maximum: exp(score - maximum)),
+    "block_value": lambda dp, high, low: canonical(floats(dp) * digits(ints(high), ints(low))),
     "merge": _f(lambda running, keep, block, gain: settle(running * keep) + settle(block * gain)),
     "k4_scale": lambda *x: words(k4_scale(*x)),
     "k4_min": lambda *x: words(k4_min(*x)),

@@ -115,7 +115,7 @@ def test_dot_is_the_real_value(name):
     exact = w @ used
     sizes = np.array([formats.magnitude(name, row, used) for row in data])
     assert (np.abs(y - exact) <= 1e-6 * sizes).all()
-    # and with the activations as they were: X14 costs less than a thousandth of the vectors' lengths
+    # and with the activations as they were: X16 costs less than a thousandth of the vectors' lengths
     true = w @ x[0].astype(np.float64)
     assert (np.abs(y - true) <= 1e-3 * np.linalg.norm(w, axis=1) * np.linalg.norm(x[0].astype(np.float64))).all()
 
@@ -151,13 +151,13 @@ def test_extreme_blocks_do_not_overflow(name, sign):
     b = formats.unpack(name, data)
     scale, q = f.extremes
     assert (np.abs(b.scale * b.q) == scale * q).all()
-    assert f.group * scale * q * 8128 < 2**31
-    x = np.full((1, columns), sign * 8128, np.float32)  # every X is +-8128, and dx is 1 within rounding
+    assert f.block * scale * q * 128 < 2**31 and 256 * 63 * 32512 < 2**31
+    x = np.full((1, columns), sign * 32512, np.float32)  # every X is +-32512, and dx is 1 within rounding
     values, scales, sums = arithmetic.quantise(x[0])
-    assert (values == sign * 8128).all() and (sums == sign * 8128 * 16).all()
+    assert (values == sign * 32512).all() and (sums == sign * 32512 * 16).all()
     # in Python's own integers
-    total = sum(int(s) * int(v) * sign * 8128 for s, v in zip(b.scale.ravel(), b.q.ravel(), strict=True))
-    minimum = sum(int(m) * sign * 8128 for m in b.minimum.ravel()) * (1 if f.block == 32 else -1)
+    total = sum(int(s) * int(v) * sign * 32512 for s, v in zip(b.scale.ravel(), b.q.ravel(), strict=True))
+    minimum = sum(int(m) * sign * 32512 for m in b.minimum.ravel()) * (1 if f.block == 32 else -1)
     for simd in SIMD:
         y = arithmetic.dot(name, data, 1, columns, x, simd)
         same_bits(y[0, 0], formats.dot_row(name, data[0], x[0]))

@@ -1,4 +1,4 @@
-"""X14 against float64: the values are the nearest integers but for ties that its own roundings decide."""
+"""X16 against float64: the values are the nearest integers but for ties that its own roundings decide."""
 
 import numpy as np
 import pytest
@@ -39,12 +39,12 @@ def check_block(x, values, scale):
     elif amax < 2.0**-60:
         assert scale == 0 and (values == 0).all()
     else:
-        assert np.abs(values).max() == 8128
-        ideal = x.astype(np.float64) * 8128 / np.float64(amax)
-        assert (np.abs(values - ideal) <= 0.5 + 8128 * 2.0**-21).all()
-        assert scale == pytest.approx(float(amax) / 8128, rel=2.0**-22)
+        assert np.abs(values).max() == 32512
+        ideal = x.astype(np.float64) * 32512 / np.float64(amax)
+        assert (np.abs(values - ideal) <= 0.5 + 32512 * 2.0**-21).all()
+        assert scale == pytest.approx(float(amax) / 32512, rel=2.0**-22)
         # so a value comes back within half a step of the block
-        assert (np.abs(values * np.float64(scale) - x) <= 0.502 * float(amax) / 8128).all()
+        assert (np.abs(values * np.float64(scale) - x) <= 0.502 * float(amax) / 32512).all()
 
 
 @given(blocks)
@@ -69,8 +69,8 @@ EDGES = {
     "NaN": np.r_[np.nan, np.ones(255)],
     "infinity": np.r_[np.ones(255), -np.inf],
     "an outlier": np.r_[np.full(255, 1e-3), 1e4],
-    "ties": np.r_[8128, np.arange(255) + 0.5],
-    "negative ties": np.r_[-8128, -(np.arange(255) + 0.5)],
+    "ties": np.r_[32512, np.arange(255) + 0.5],
+    "negative ties": np.r_[-32512, -(np.arange(255) + 0.5)],
     "one value": np.array([-3.25]),
     "257 values": np.arange(257) - 128.0,
 }
@@ -83,7 +83,7 @@ def test_edges(case):
 
 def test_ties_go_to_even():
     values, scales, _ = arithmetic.quantise(EDGES["ties"].astype(np.float32))
-    assert reference.bits(scales)[0] == reference.bits(np.float32(8128) * reference.floats(0x39010204))
+    assert reference.bits(scales)[0] == reference.bits(np.float32(32512) * reference.floats(0x38010204))
     np.testing.assert_array_equal(values[1:], np.rint(np.arange(255) + 0.5))
 
 
@@ -92,17 +92,17 @@ def test_a_spoilt_block_leaves_the_others():
     x[0] = np.nan
     values, scales, _ = arithmetic.quantise(x)
     assert np.isnan(scales[0]) and (values[:256] == 0).all()
-    assert scales[1] > 0 and (values[256:] == 8128).all()
+    assert scales[1] > 0 and (values[256:] == 32512).all()
 
 
 def test_every_value_splits_into_two_digits():
-    q = np.arange(-8128, 8129)
+    q = np.arange(-32512, 32513)
     for simd in SIMD:
-        high = arithmetic.unary("x14_high", q.astype(np.uint32), simd).view(np.int32)
-        low = arithmetic.unary("x14_low", q.astype(np.uint32), simd).view(np.int32)
-        assert (64 * high + low == q).all()
+        high = arithmetic.unary("x16_high", q.astype(np.uint32), simd).view(np.int32)
+        low = arithmetic.unary("x16_low", q.astype(np.uint32), simd).view(np.int32)
+        assert (256 * high + low == q).all()
         assert high.min() == -127 and high.max() == 127
-        assert low.min() == -32 and low.max() == 31
+        assert low.min() == -128 and low.max() == 127
 
 
 @pytest.mark.parametrize("n", [1, 15, 16, 255, 256, 257, 1000])
