@@ -1,4 +1,5 @@
 // Causal attention: first every block of 256 keys of every head by itself, then the blocks merged left to right.
+#include "cuda/launch.cuh"
 #include "cuda/quantise.cuh"
 #include "cuda/steps.h"
 
@@ -78,6 +79,7 @@ template <uint kDim>
 __global__ void __launch_bounds__(kThreads)
     key_block_kernel(AttentionParams p, uint first_token, Queries queries, const Place* places, const CacheView* caches,
                      uint layer, KeyBlocks out) {
+    after_step_before();
     __shared__ Shared s;
     __shared__ int sums[2][kThreads * 4];
     const uint t = blockIdx.z, h = blockIdx.y, first = blockIdx.x * kBlock;
@@ -140,6 +142,7 @@ __global__ void __launch_bounds__(kThreads)
 // A block of threads for 256 outputs of one token: each thread merges one dimension of one head.
 __global__ void __launch_bounds__(256)
     merge_kernel(AttentionParams p, uint first_token, const Place* places, KeyBlocks in, Activations out) {
+    after_step_before();
     __shared__ float merged[256];
     const uint t = blockIdx.y, block = blockIdx.x;
     const uint column = 256 * block + threadIdx.x;
@@ -169,12 +172,10 @@ cudaError_t attention(const AttentionParams& p, uint first, const Queries& queri
                       const CacheView* caches, uint layer, const KeyBlocks& blocks, const Activations& out,
                       cudaStream_t stream) {
     const auto kernel = p.head_dim == 64 ? key_block_kernel<64> : key_block_kernel<128>;
-    kernel<<<dim3(blocks.count, p.heads, p.tokens), kThreads, 0, stream>>>(p, first, queries, places, caches, layer,
-                                                                           blocks);
-    const cudaError_t error = cudaGetLastError();
+    const cudaError_t error = launch(kernel, dim3(blocks.count, p.heads, p.tokens), kThreads, stream, p, first, queries,
+                                     places, caches, layer, blocks);
     if (error != cudaSuccess) return error;
-    merge_kernel<<<dim3(out.blocks(), p.tokens), 256, 0, stream>>>(p, first, places, blocks, out);
-    return cudaGetLastError();
+    return launch(merge_kernel, dim3(out.blocks(), p.tokens), 256, stream, p, first, places, blocks, out);
 }
 
 }  // namespace qwen3moe::cuda

@@ -1,4 +1,5 @@
 // The experts' outputs, weighted and summed in rank order, then added to the residual: a thread for each element.
+#include "cuda/launch.cuh"
 #include "cuda/steps.h"
 
 namespace qwen3moe::cuda {
@@ -6,6 +7,7 @@ namespace {
 
 __global__ void __launch_bounds__(128)
     combine_kernel(CombineParams p, const float* expert_out, const float* weights, float* moe_out, float* residual) {
+    after_step_before();
     const uint i = blockIdx.y * 128 + threadIdx.x;
     const uint t = blockIdx.x;
     if (i >= p.width) return;
@@ -23,9 +25,8 @@ __global__ void __launch_bounds__(128)
 
 cudaError_t combine(const CombineParams& p, const float* expert_out, const float* weights, float* moe_out,
                     float* residual, cudaStream_t stream) {
-    combine_kernel<<<dim3(p.tokens, (p.width + 127) / 128), 128, 0, stream>>>(p, expert_out, weights, moe_out,
-                                                                              residual);
-    return cudaGetLastError();
+    return launch(combine_kernel, dim3(p.tokens, (p.width + 127) / 128), 128, stream, p, expert_out, weights, moe_out,
+                  residual);
 }
 
 }  // namespace qwen3moe::cuda

@@ -1,5 +1,6 @@
 // F32, F16 and BF16 weights: a warp makes one row, four slots at a time, each a dot256.
 #include "cuda/dot.cuh"
+#include "cuda/launch.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
@@ -10,6 +11,7 @@ constexpr uint kSlots = 4;
 // Partial sum i takes elements i, i + 256, ...; a lane holds those of index lane + 32 j.
 template <class Format>
 __global__ void __launch_bounds__(32 * kWarps) dot_floats_kernel(const __grid_constant__ Product p) {
+    after_step_before();
     const uint lane = threadIdx.x & 31;
     const JobTile tile = job_tile(p, blockIdx.x * kWarps + threadIdx.x / 32, 1);
     if (!tile.job) return;
@@ -55,10 +57,7 @@ cudaError_t dot_floats(const Product& p, cudaStream_t stream) {
     const dim3 grid((job_tiles(p, 1) + kWarps - 1) / kWarps, p.tiles);
     return with_format(
         p.jobs[0].w.type,
-        [&](auto format) {
-            dot_floats_kernel<decltype(format)><<<grid, 32 * kWarps, 0, stream>>>(p);
-            return cudaGetLastError();
-        },
+        [&](auto format) { return launch(dot_floats_kernel<decltype(format)>, grid, 32 * kWarps, stream, p); },
         [](auto) { return cudaErrorInvalidValue; });
 }
 

@@ -1,6 +1,7 @@
 // Slot by slot: a warp makes four rows. Groups of eight lanes hold a block of 256 weights of each, a lane a part of it;
 // integer sums meet in any order, the blocks' floats are then added in theirs.
 #include "cuda/dot.cuh"
+#include "cuda/launch.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
@@ -50,9 +51,10 @@ __device__ __forceinline__ Runs runs_of(const Activations& in, std::size_t block
     return x;
 }
 
-// What this lane's block adds to row r0 + k / 2.
-template <class Format>
-__device__ __forceinline__ float super_term(const Part (&parts)[kRows], const Runs& x, float dx, Factors f, uint k) {
+// What this lane's block adds to row r0 + k / 2. `fetch` is called when the parts are no longer needed.
+template <class Format, class Fetch>
+__device__ __forceinline__ float super_term(const Part (&parts)[kRows], const Runs& x, float dx, Factors f, uint k,
+                                            Fetch fetch) {
     const auto add = [](int a, int b) { return a + b; };
     int digits[2 * kRows], minima[kRows];
 #pragma unroll
@@ -62,6 +64,7 @@ __device__ __forceinline__ float super_term(const Part (&parts)[kRows], const Ru
         digits[2 * r + 1] = p.scale[0] * dot16(p.q[0], x.low[0]) + p.scale[1] * dot16(p.q[1], x.low[1]);
         if constexpr (Format::kMin) minima[r] = p.minimum[0] * x.sums[0] + p.minimum[1] * x.sums[1];
     }
+    fetch();
     const int own = spread_sum(digits, k, add);
     const int other = __shfl_xor_sync(kAllLanes, own, 1);
     const int high = (k & 1) ? other : own;
@@ -70,8 +73,9 @@ __device__ __forceinline__ float super_term(const Part (&parts)[kRows], const Ru
     return qm_term(f.d, dx, high, low);
 }
 
-template <class Format>
-__device__ __forceinline__ float small_term(const Part (&parts)[kRows], const Runs& x, float dx, bool inside, uint k) {
+template <class Format, class Fetch>
+__device__ __forceinline__ float small_term(const Part (&parts)[kRows], const Runs& x, float dx, bool inside, uint k,
+                                            Fetch fetch) {
     float groups[kRows];
 #pragma unroll
     for (uint r = 0; r < kRows; r++) {
@@ -83,6 +87,7 @@ __device__ __forceinline__ float small_term(const Part (&parts)[kRows], const Ru
         else
             groups[r] = inside ? qm_group(p.d, high, low) : 0.0f;
     }
+    fetch();
     // With steps of 4, 2 and 1 this is qm_sum8 of the eight lanes' groups.
     return qm_term32(dx, spread_sum(groups, k, [](float a, float b) { return qm_add(a, b); }));
 }
@@ -94,30 +99,45 @@ __global__ void __launch_bounds__(32 * kWarps) dot_singles_kernel(const __grid_c
     const JobTile tile = job_tile(p, blockIdx.x * kWarps + threadIdx.x / 32, kRows);
     if (!tile.job) return;
     const Job& job = *tile.job;
-    const Slots slots = slots_of(p, blockIdx.y);
     const uint blocks = p.in.blocks();
-    const std::size_t input = std::size_t(slots.first / p.slots_per_row) * blocks;
-    const std::size_t matrix = std::size_t(slots.expert) * job.rows;
     const uint last = job.rows - 1;
     const uint own_row = tile.first + k / 2 < last ? tile.first + k / 2 : last;
 
-    float sum = 0.0f;
-    for (uint first = 0; first < blocks; first += 4) {
-        const uint wanted = first + lane / 8;
-        const uint block = wanted < blocks ? wanted : blocks - 1;  // lanes past the end do work that is not used
-        const Runs x = runs_of<Format>(p.in, input + block, k);
-        const float dx = p.in.scale[input + block];
-        Part parts[kRows];
+    // Lanes past the last block do work that is not used.
+    const auto block_of = [&](uint first) { return first + lane / 8 < blocks ? first + lane / 8 : blocks - 1; };
+    Part parts[kRows];
+    Factors factors{};
+    const auto fetch = [&](std::size_t matrix, uint first) {
 #pragma unroll
         for (uint r = 0; r < kRows; r++) {
             const uint row = tile.first + r < last ? tile.first + r : last;
-            Format::part(job.w, matrix + row, block, k, parts[r]);
+            Format::part(job.w, matrix + row, block_of(first), k, parts[r]);
         }
+        if constexpr (Format::kSuper) factors = Format::factors(job.w, matrix + own_row, block_of(first));
+    };
+
+    // Weights are on their way before the step before has ended, where its result does not choose them.
+    const bool chosen = p.experts.ids != nullptr;
+    if (!chosen) fetch(0, 0);
+    after_step_before();
+    const Slots slots = slots_of(p, blockIdx.y);
+    const std::size_t matrix = std::size_t(slots.expert) * job.rows;
+    if (chosen) fetch(matrix, 0);
+    const std::size_t input = std::size_t(slots.first / p.slots_per_row) * blocks;
+
+    float sum = 0.0f;
+    for (uint first = 0; first < blocks; first += 4) {
+        const uint block = block_of(first);
+        const Runs x = runs_of<Format>(p.in, input + block, k);
+        const float dx = p.in.scale[input + block];
+        const auto fetch_next = [&] {
+            if (first + 4 < blocks) fetch(matrix, first + 4);
+        };
         float term;
         if constexpr (Format::kSuper)
-            term = super_term<Format>(parts, x, dx, Format::factors(job.w, matrix + own_row, block), k);
+            term = super_term<Format>(parts, x, dx, factors, k, fetch_next);
         else
-            term = small_term<Format>(parts, x, dx, 8 * block + k < job.w.columns / 32, k);
+            term = small_term<Format>(parts, x, dx, 8 * block + k < job.w.columns / 32, k, fetch_next);
 #pragma unroll
         for (uint i = 0; i < 4; i++) {
             const float next = __shfl_sync(kAllLanes, term, 8 * i + k);
@@ -134,10 +154,7 @@ cudaError_t dot_singles(const Product& p, cudaStream_t stream) {
     const dim3 grid((job_tiles(p, kRows) + kWarps - 1) / kWarps, p.tiles);
     return with_format(
         p.jobs[0].w.type, [](auto) { return cudaErrorInvalidValue; },
-        [&](auto format) {
-            dot_singles_kernel<decltype(format)><<<grid, 32 * kWarps, 0, stream>>>(p);
-            return cudaGetLastError();
-        });
+        [&](auto format) { return launch(dot_singles_kernel<decltype(format)>, grid, 32 * kWarps, stream, p); });
 }
 
 }  // namespace qwen3moe::cuda

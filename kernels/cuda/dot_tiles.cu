@@ -1,6 +1,7 @@
 // Many slots: 64 rows of weights are unpacked once for up to 32 slots, and multiplied by integer tensor cores. A warp
 // has 16 rows of its own; the slots' activations are shared by four warps.
 #include "cuda/dot.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/tensor_core.cuh"
 
 namespace qwen3moe::cuda {
@@ -209,6 +210,7 @@ __device__ __forceinline__ void add_small(const Shared& s, uint count, Sums& sum
 
 template <class Format>
 __global__ void __launch_bounds__(32 * kWarps, 4) dot_tiles_kernel(const __grid_constant__ Product p) {
+    after_step_before();
     __shared__ Shared s;
     const Slots slots = slots_of(p, blockIdx.y);
     if (slots.count == 0) return;
@@ -246,10 +248,7 @@ cudaError_t dot_tiles(const Product& p, cudaStream_t stream) {
     const dim3 grid(job_tiles(p, kWarps * kRows), p.tiles);
     return with_format(
         p.jobs[0].w.type, [](auto) { return cudaErrorInvalidValue; },
-        [&](auto format) {
-            dot_tiles_kernel<decltype(format)><<<grid, 32 * kWarps, 0, stream>>>(p);
-            return cudaGetLastError();
-        });
+        [&](auto format) { return launch(dot_tiles_kernel<decltype(format)>, grid, 32 * kWarps, stream, p); });
 }
 
 }  // namespace qwen3moe::cuda

@@ -1,4 +1,5 @@
 // Rows of the embedding become the residual.
+#include "cuda/launch.cuh"
 #include "cuda/steps.h"
 #include "cuda/unpack.cuh"
 
@@ -8,6 +9,7 @@ namespace {
 template <class Format>
 __global__ void __launch_bounds__(256)
     embed_floats(EmbedParams p, Weight w, const std::int32_t* tokens, float* residual) {
+    after_step_before();
     const std::size_t from = std::size_t(tokens[blockIdx.x]) * p.width;
     float* row = residual + std::size_t(blockIdx.x) * p.width;
     for (uint i = threadIdx.x; i < p.width; i += blockDim.x) row[i] = qm_settle(Format::at(w, from + i));
@@ -29,6 +31,7 @@ __device__ __forceinline__ float value_of(const Part& part, Factors f, uint i, i
 template <class Format>
 __global__ void __launch_bounds__(256)
     embed_blocks(EmbedParams p, Weight w, const std::int32_t* tokens, float* residual) {
+    after_step_before();
     const std::size_t from = static_cast<uint>(tokens[blockIdx.x]);
     float* row = residual + std::size_t(blockIdx.x) * p.width;
     for (uint at = threadIdx.x; at < p.width / 32; at += blockDim.x) {
@@ -54,12 +57,10 @@ cudaError_t embed(const EmbedParams& p, const Weight& w, const std::int32_t* tok
     return with_format(
         w.type,
         [&](auto format) {
-            embed_floats<decltype(format)><<<p.tokens, 256, 0, stream>>>(p, w, tokens, residual);
-            return cudaGetLastError();
+            return launch(embed_floats<decltype(format)>, p.tokens, 256, stream, p, w, tokens, residual);
         },
         [&](auto format) {
-            embed_blocks<decltype(format)><<<p.tokens, 256, 0, stream>>>(p, w, tokens, residual);
-            return cudaGetLastError();
+            return launch(embed_blocks<decltype(format)>, p.tokens, 256, stream, p, w, tokens, residual);
         });
 }
 

@@ -1,4 +1,5 @@
 // RMSNorm of the residual, as floats and as X16: a block of threads for each row.
+#include "cuda/launch.cuh"
 #include "cuda/quantise.cuh"
 #include "cuda/steps.h"
 
@@ -6,6 +7,7 @@ namespace qwen3moe::cuda {
 namespace {
 
 __global__ void __launch_bounds__(256) norm_kernel(NormParams p, const float* x, const float* weight, Activations out) {
+    after_step_before();
     __shared__ float partial[256];
     const float* row = x + std::size_t(blockIdx.x) * p.width;
     float squares = 0.0f;
@@ -19,8 +21,7 @@ __global__ void __launch_bounds__(256) norm_kernel(NormParams p, const float* x,
 
 cudaError_t norm(const NormParams& p, const float* x, const float* weight, const Activations& out,
                  cudaStream_t stream) {
-    norm_kernel<<<p.tokens, 256, 0, stream>>>(p, x, weight, out);
-    return cudaGetLastError();
+    return launch(norm_kernel, p.tokens, 256, stream, p, x, weight, out);
 }
 
 }  // namespace qwen3moe::cuda

@@ -1,4 +1,5 @@
 // Per-head RMSNorm of Q and K, rotation by position, and K and V into the cache as X16: a warp for each head.
+#include "cuda/launch.cuh"
 #include "cuda/quantise.cuh"
 #include "cuda/steps.h"
 
@@ -39,6 +40,7 @@ template <int N>
 __global__ void __launch_bounds__(128)
     rope_append_kernel(RopeAppendParams p, float* q, float* k, const float* v, const float* q_norm, const float* k_norm,
                        const float* rope, const Place* places, const CacheView* caches, uint layer, Queries queries) {
+    after_step_before();
     constexpr uint kDim = 32 * N;
     const uint lane = threadIdx.x & 31;
     const uint per_token = p.heads + 2 * p.kv_heads;
@@ -94,9 +96,8 @@ cudaError_t rope_append(const RopeAppendParams& p, float* q, float* k, const flo
                         uint layer, const Queries& queries, cudaStream_t stream) {
     const auto kernel = p.head_dim == 64 ? rope_append_kernel<2> : rope_append_kernel<4>;
     const std::size_t items = std::size_t(p.tokens) * (p.heads + 2 * p.kv_heads);
-    kernel<<<static_cast<unsigned>((items + 3) / 4), 128, 0, stream>>>(p, q, k, v, q_norm, k_norm, rope, places, caches,
-                                                                       layer, queries);
-    return cudaGetLastError();
+    return launch(kernel, static_cast<unsigned>((items + 3) / 4), 128, stream, p, q, k, v, q_norm, k_norm, rope, places,
+                  caches, layer, queries);
 }
 
 }  // namespace qwen3moe::cuda

@@ -1,4 +1,5 @@
 // silu(gate) * up for every slot, as floats and as X16: a warp for each block of 256.
+#include "cuda/launch.cuh"
 #include "cuda/quantise.cuh"
 #include "cuda/steps.h"
 
@@ -7,6 +8,7 @@ namespace {
 
 __global__ void __launch_bounds__(128)
     swiglu_kernel(SwigluParams p, const float* gate, const float* up, Activations out) {
+    after_step_before();
     const std::size_t item = std::size_t(blockIdx.x) * 4 + threadIdx.x / 32;
     const std::size_t row = item / out.blocks();
     if (row >= p.rows) return;
@@ -18,8 +20,7 @@ __global__ void __launch_bounds__(128)
 
 cudaError_t swiglu(const SwigluParams& p, const float* gate, const float* up, const Activations& out,
                    cudaStream_t stream) {
-    swiglu_kernel<<<(p.rows * out.blocks() + 3) / 4, 128, 0, stream>>>(p, gate, up, out);
-    return cudaGetLastError();
+    return launch(swiglu_kernel, (p.rows * out.blocks() + 3) / 4, 128, stream, p, gate, up, out);
 }
 
 }  // namespace qwen3moe::cuda

@@ -1,6 +1,7 @@
 // Softmax over all experts; the `used` most probable, lower index first among equals; their weights. Then the batch's
 // slots are grouped by expert, where they will be worked on in tiles.
 #include "cuda/dot.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/tree.cuh"
 
 namespace qwen3moe::cuda {
@@ -49,6 +50,7 @@ __device__ __forceinline__ void softmax(const float* logits, uint n, float* out,
 // A block of threads for each token; its first warp chooses.
 __global__ void __launch_bounds__(256)
     topk_kernel(TopkParams p, const float* logits, float* probabilities, std::int32_t* ids, float* weights) {
+    after_step_before();
     __shared__ float shared[256];
     float* prob = probabilities + std::size_t(blockIdx.x) * p.experts;
     std::int32_t* id = ids + std::size_t(blockIdx.x) * p.used;
@@ -89,6 +91,7 @@ __global__ void __launch_bounds__(256)
 
 // A counting sort by one block of 1024 threads. The order of an expert's slots does not show in a result.
 __global__ void __launch_bounds__(1024) group_kernel(uint slots, uint experts, const std::int32_t* ids, ExpertTiles g) {
+    after_step_before();
     __shared__ uint2 sums[1024];  // slots and tiles of the experts before
     for (uint e = threadIdx.x; e < experts; e += 1024) g.cursor[e] = 0;
     __syncthreads();
@@ -125,9 +128,9 @@ __global__ void __launch_bounds__(1024) group_kernel(uint slots, uint experts, c
 
 cudaError_t topk(const TopkParams& p, const float* logits, float* probabilities, std::int32_t* ids, float* weights,
                  const ExpertTiles& tiles, cudaStream_t stream) {
-    topk_kernel<<<p.tokens, 256, 0, stream>>>(p, logits, probabilities, ids, weights);
-    if (takes_tiles(p.tokens)) group_kernel<<<1, 1024, 0, stream>>>(p.tokens * p.used, p.experts, ids, tiles);
-    return cudaGetLastError();
+    const cudaError_t error = launch(topk_kernel, p.tokens, 256, stream, p, logits, probabilities, ids, weights);
+    if (error != cudaSuccess || !takes_tiles(p.tokens)) return error;
+    return launch(group_kernel, 1, 1024, stream, p.tokens * p.used, p.experts, ids, tiles);
 }
 
 }  // namespace qwen3moe::cuda

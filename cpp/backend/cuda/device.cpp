@@ -10,16 +10,15 @@
 namespace qwen3moe::cuda {
 namespace {
 
-// The process that first opened CUDA; a forked child cannot use what it has opened.
-std::atomic<pid_t> opener{0};
-
-bool opened_here() {
-    pid_t nobody = 0;
-    const pid_t self = getpid();
-    return opener.compare_exchange_strong(nobody, self) || nobody == self;
-}
+std::atomic<pid_t> opener{0};  // the process
 
 }  // namespace
+
+bool opened_here() {
+    pid_t found = 0;
+    const pid_t self = getpid();
+    return opener.compare_exchange_strong(found, self) || found == self;
+}
 
 void check(cudaError_t error, const char* doing) {
     if (error == cudaSuccess) return;

@@ -12,6 +12,9 @@ namespace qwen3moe::cuda {
 // Throws DeviceError, or OutOfMemoryError for want of memory; `doing` names the step.
 void check(cudaError_t, const char* doing);
 
+// Whether this process opened CUDA, or none has yet; its fork can neither use nor free what it holds.
+bool opened_here();
+
 // Makes a device the calling thread's, for as long as it lives; then the one before it again.
 // Throws DeviceError in a process that was forked from one that used CUDA.
 class Current {

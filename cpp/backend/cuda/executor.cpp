@@ -95,10 +95,9 @@ class CudaExecutor final : public Executor {
     std::uint64_t key_row_bytes() const { return (std::uint64_t(c_.head_dim) + 2) * sizeof(float); }
 
     void grow_key_blocks(std::uint64_t rows) {
+        auto memory = std::make_unique<Memory>(rows * key_row_bytes());
         graphs_.clear();
-        key_memory_.reset();
-        key_rows_ = 0;
-        key_memory_ = std::make_unique<Memory>(rows * key_row_bytes());
+        key_memory_ = std::move(memory);
         key_rows_ = rows;
         key_blocks_.values = static_cast<float*>(key_memory_->get());
         key_blocks_.maximum = key_blocks_.values + rows * c_.head_dim;

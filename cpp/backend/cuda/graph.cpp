@@ -3,7 +3,7 @@
 namespace qwen3moe::cuda {
 
 Graph::~Graph() {
-    if (graph_) cudaGraphExecDestroy(graph_);
+    if (graph_ && opened_here()) cudaGraphExecDestroy(graph_);
 }
 
 void Graph::record(cudaStream_t stream, const std::function<void()>& launches) {
