@@ -50,7 +50,7 @@ def test_decode_equals_prefill(model, expected):
 
 
 def test_forks_and_truncation(model, expected):
-    with model.session(context=400) as session:
+    with model.session(context=500) as session:
         session.eval(PROMPT[:120])
         with session.fork() as fork:
             other = fork.eval(PROMPT[::-1].copy())

@@ -52,6 +52,14 @@ def test_fingerprints_tell_files_apart(tmp_path: Path, size: int) -> None:
     assert len(prints) == 3
 
 
+def test_fingerprints_tell_sizes_apart(tmp_path: Path) -> None:
+    prints = set()
+    for size in (5000, 5001):
+        (tmp_path / "file").write_bytes(bytes(size))
+        prints.add(file_fingerprint(tmp_path / "file"))
+    assert len(prints) == 2
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="nothing"):
         file_fingerprint(tmp_path / "nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import qwen3moe
 from qwen3moe import ArgumentError, BackendUnavailableError, FileError, Model, sha256_logits
+from qwen3moe.progress import reporting
 from qwen3moe.prompts import plain_tokens
 
 TOKENS = [3, 1, 4, 1, 5]
@@ -160,3 +162,11 @@ def test_a_model_opened_with_progress_shows_it(small_model_path: Path, capsys: p
         assert "eval" in capsys.readouterr().err
         model.forward(TOKENS, progress=False)
         assert capsys.readouterr().err == ""
+
+
+def test_a_bar_knows_the_total(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(True, "work", "B") as report:
+        assert report
+        time.sleep(0.2)  # bars are not redrawn more often
+        report(3, 9)
+    assert "3.00/9.00" in capsys.readouterr().err
