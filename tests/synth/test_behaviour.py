@@ -1,6 +1,7 @@
 """A synthetic model in an independent engine: it loads, and it behaves as a trained one would."""
 
 import pytest
+
 from qwen3moe.synth import synth
 
 torch = pytest.importorskip("torch")

@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+
 from qwen3moe.errors import ArgumentError, FileError
 from qwen3moe.synth import synth
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 
 import pytest
+
 from qwen3moe import _core
 from qwen3moe.synth import synth
 

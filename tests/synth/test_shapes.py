@@ -1,6 +1,7 @@
 """What is written, without writing it: shapes, types by class of tensors, refusals."""
 
 import pytest
+
 from qwen3moe import _core
 from qwen3moe.errors import ArgumentError
 

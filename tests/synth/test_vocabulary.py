@@ -1,8 +1,9 @@
 """The vocabulary: complete, consistent, and the same to an independent BPE."""
 
 import pytest
-from qwen3moe.synth import synth
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from qwen3moe.synth import synth
 
 from .models import TINY, metadata
 

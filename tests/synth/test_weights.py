@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from qwen3moe import _core
 from qwen3moe.synth import synth
 
