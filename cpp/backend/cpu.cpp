@@ -117,6 +117,7 @@ class CpuExecutor final : public Executor {
         std::lock_guard turn(turn_);
         place_rows(batch);
         for (const Step& step : plan.steps) run_step(step, batch, poll);
+        check_finite(batch.logits, batch.wanted.size() * c_.vocab, "logits");  // after a capture had its look
     }
 
   private:
@@ -214,10 +215,9 @@ class CpuExecutor final : public Executor {
                 return check_finite(b.residual.get(), std::size_t(n) * c_.width, "residual");
             case Op::logits:
                 if (wanted == 0) return;
-                share(c_.vocab, kRows, [&](Range r) {
+                return share(c_.vocab, kRows, [&](Range r) {
                     steps_.logits(logits_params(c_, wanted), weight(w[0]), b.normed.rows(), batch.logits, r);
                 });
-                return check_finite(batch.logits, std::size_t(wanted) * c_.vocab, "logits");
             case Op::capture:
                 for (const Stage& stage : step.stages) capture(stage, step.layer, n, batch);
                 return;

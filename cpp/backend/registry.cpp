@@ -2,20 +2,50 @@
 
 #include "backend/cpu.h"
 #include "backend/cpu_steps.h"
+#include "backend/cuda.h"
 #include "backend/pool.h"
+#include "backend/selftest.h"
+#include "backend/vulkan.h"
 #include "errors.h"
 
 namespace qwen3moe {
 
+namespace {
+
+// A device that is found but that nothing runs on yet is listed with the reason.
+void add(std::vector<Device>& list, const std::string& kind, const Devices& found) {
+    if (found.names.empty()) list.push_back({kind, false, found.reason});
+    for (std::size_t i = 0; i < found.names.size(); i++)
+        list.push_back({kind + ":" + std::to_string(i), false,
+                        found.names[i] + "; this version runs the arithmetic's self-test on it, but no model yet"});
+}
+
+// A device whose arithmetic is off by a bit would give logits that are nearly right.
+void require_selftest(const std::string& device) {
+    const SelftestResult result = selftest(device);
+    if (!result.ok()) throw DeviceError("device '" + device + "' is refused: " + result.reason);
+}
+
+}  // namespace
+
 std::vector<Device> devices() {
-    return {{"cpu", true, std::to_string(usable_processors()) + " threads, " + cpu_steps().name}};
+    std::vector<Device> list{{"cpu", true, std::to_string(usable_processors()) + " threads, " + cpu_steps().name}};
+    add(list, "cuda", cuda::devices());
+    add(list, "vulkan", vulkan::devices());
+    return list;
 }
 
 std::unique_ptr<Executor> open_device(const std::string& name, const Config& config, const OpenOptions& options) {
-    if (name == "cpu") return open_cpu(config, {options.threads, options.batch});
+    if (name == "cpu") {
+        require_selftest(std::string("cpu:") + cpu_steps().name);
+        return open_cpu(config, {options.threads, options.batch});
+    }
     std::string known;
-    for (const Device& device : devices()) known += (known.empty() ? "" : ", ") + device.name;
-    throw BackendUnavailableError("device '" + name + "' is not here; there is " + known);
+    for (const Device& device : devices()) {
+        if (device.name == name) throw BackendUnavailableError("device '" + name + "': " + device.description);
+        known += (known.empty() ? "" : ", ") + device.name;
+    }
+    throw BackendUnavailableError("there is no device '" + name + "'; known are " + known);
 }
 
 }  // namespace qwen3moe

@@ -90,11 +90,20 @@ class Reference:
         ids = see("moe_router.ids", np.argsort(-probabilities, axis=1, kind="stable")[:, :used])
         weights = np.take_along_axis(probabilities, ids, axis=1)
         weights = see("moe_router.weights", weights / weights.sum(axis=1, keepdims=True))
-        gate = see("expert.gate", np.einsum("nw,nufw->nuf", h, w("ffn_gate_exps")[ids]))
-        up = see("expert.up", np.einsum("nw,nufw->nuf", h, w("ffn_up_exps")[ids]))
+        slots = np.repeat(h[:, None], used, axis=1)
+        gate = see("expert.gate", chosen_products(slots, w("ffn_gate_exps"), ids))
+        up = see("expert.up", chosen_products(slots, w("ffn_up_exps"), ids))
         act = see("expert.swiglu", gate / (1 + np.exp(-gate)) * up)
-        out = see("expert.out", np.einsum("nuf,nuwf->nuw", act, w("ffn_down_exps")[ids]))
+        out = see("expert.out", chosen_products(act, w("ffn_down_exps"), ids))
         return np.einsum("nu,nuw->nw", weights, out)
+
+
+def chosen_products(x: Array, weights: Array, ids: Array) -> Array:
+    """[n, used, in] times the matrices [experts, out, in] that ids [n, used] choose: [n, used, out]."""
+    out = np.empty((*ids.shape, weights.shape[1]))
+    for expert in np.unique(ids):
+        out[ids == expert] = x[ids == expert] @ weights[expert].T
+    return out
 
 
 def rms_norm(x: Array, weight: Array, eps: float) -> Array:

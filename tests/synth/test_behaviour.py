@@ -61,9 +61,8 @@ def test_the_residual_stream_grows_slowly(run):
 
 
 def test_routers_are_decisive_and_use_all_experts(run):
-    routers = run[1]
-    assert ((routers.std(dim=(1, 2)) > 2) & (routers.std(dim=(1, 2)) < 4)).all()
-    weights, chosen = routers.softmax(-1).topk(SHAPE["experts_used"])
-    assert weights.sum(-1).mean() > 0.7
-    for layer in chosen:
-        assert layer.unique().numel() > SHAPE["experts"] * 3 // 4
+    for router in run[1]:
+        used = SHAPE["experts_used"]
+        best = router.topk(used + 1).values
+        assert (best[:, used - 1] - best[:, used]).min() > 1, "the last chosen and the first left out"
+        assert router.topk(used).indices.unique().numel() == SHAPE["experts"]
