@@ -265,6 +265,23 @@ FUNCTIONS = {
 }
 
 
+# Where functions of one argument are defined, by their bits; the others are everywhere.
+
+
+def _between(low, high):
+    return lambda x: (x >= low) & (x <= high)
+
+
+DOMAINS = {
+    "recip": _between(0x0D800000, 0x71800000),
+    "rsqrt": _between(0x0D800000, 0x71800000),
+    "silu": lambda x: ((x & 0x7FFFFFFF) == 0) | ((x & 0x7FFFFFFF) >= 0x0D800000),
+    "round": lambda x: (x & 0x7FFFFFFF) <= 0x4A800000,
+    "x16_high": lambda x: np.abs(ints(x).astype(np.int64)) <= 32512,
+    "x16_low": lambda x: np.abs(ints(x).astype(np.int64)) <= 32512,
+}
+
+
 def call(name, arguments):
     """As `_core.arithmetic.call`: arguments [n, arity]."""
     with np.errstate(all="ignore"):
