@@ -23,6 +23,7 @@ struct OpenOptions {
 };
 
 // Throws BackendUnavailableError, saying why, and DeviceError when the device fails the arithmetic's self-test.
-std::unique_ptr<Executor> open_device(const std::string& name, const Config& config, const OpenOptions& options);
+std::unique_ptr<Executor> open_device(const std::string& name, const Config& config, const Weights& weights,
+                                      const OpenOptions& options);
 
 }  // namespace qwen3moe

@@ -10,7 +10,7 @@ std::shared_ptr<const Model> open_model(const std::string& path, const std::stri
     model->config = read_config(*model->file);
     model->weights = read_weights(*model->file, model->config);
     model->plan = make_plan(model->weights);
-    model->executor = open_device(device, model->config, options);
+    model->executor = open_device(device, model->config, model->weights, options);
     model->file->check_intact();
     return model;
 }

@@ -1,11 +1,25 @@
 #include "backend/cuda/device.h"
 
-#include <string>
+#include <unistd.h>
+
+#include <atomic>
 
 #include "backend/cuda.h"
 #include "errors.h"
 
 namespace qwen3moe::cuda {
+namespace {
+
+// The process that first opened CUDA; a forked child cannot use what it has opened.
+std::atomic<pid_t> opener{0};
+
+bool opened_here() {
+    pid_t nobody = 0;
+    const pid_t self = getpid();
+    return opener.compare_exchange_strong(nobody, self) || nobody == self;
+}
+
+}  // namespace
 
 void check(cudaError_t error, const char* doing) {
     if (error == cudaSuccess) return;
@@ -16,13 +30,46 @@ void check(cudaError_t error, const char* doing) {
 }
 
 Current::Current(std::uint32_t device) {
+    if (!opened_here())
+        throw DeviceError("CUDA was opened in process " + std::to_string(opener.load()) + ", and this is its fork " +
+                          std::to_string(getpid()) +
+                          ", which cannot use it; open the model in the child, or start it with spawn");
     check(cudaGetDevice(&before_), "asking for the current device");
     check(cudaSetDevice(static_cast<int>(device)), "opening the device");
 }
 Current::~Current() { cudaSetDevice(before_); }
 
+void require_free(std::uint64_t bytes, const std::string& what) {
+    std::size_t available = 0, all = 0;
+    check(cudaMemGetInfo(&available, &all), "asking for free memory");
+    const std::uint64_t budget = available / 100 * 95;
+    if (bytes > budget)
+        throw OutOfMemoryError(what + " needs " + std::to_string(bytes) + " bytes on the device; " +
+                               std::to_string(available) +
+                               " are free, of which 95 % may be used: " + std::to_string(budget));
+}
+
 Memory::Memory(std::size_t bytes) { check(cudaMalloc(&pointer_, bytes), "allocating memory"); }
-Memory::~Memory() { cudaFree(pointer_); }
+Memory::~Memory() {
+    if (opened_here()) cudaFree(pointer_);
+}
+
+Pinned::Pinned(std::size_t bytes) { check(cudaMallocHost(&pointer_, bytes), "allocating pinned memory"); }
+Pinned::~Pinned() {
+    if (opened_here()) cudaFreeHost(pointer_);
+}
+
+Stream::Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream"); }
+Stream::~Stream() {
+    if (opened_here()) cudaStreamDestroy(stream_);
+}
+
+Event::Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event"); }
+Event::~Event() {
+    if (opened_here()) cudaEventDestroy(event_);
+}
+void Event::record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "recording an event"); }
+void Event::wait() const { check(cudaEventSynchronize(event_), "the forward pass"); }
 
 Devices devices() {
     Devices found;
@@ -30,6 +77,8 @@ Devices devices() {
     int count = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
         found.reason = "no NVIDIA driver is installed";
+    } else if (!opened_here()) {
+        found.reason = "this process was forked from one that had opened CUDA; start it with spawn";
     } else if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess) {
         found.reason = cudaGetErrorString(error);
         cudaGetLastError();

@@ -1,0 +1,65 @@
+// Floats to X16 by one warp: blocks of 256 for matrices, heads for Q, K and V.
+#pragma once
+
+#include "cuda/steps.h"
+#include "cuda/tree.cuh"
+
+namespace qwen3moe::cuda {
+
+__device__ __forceinline__ uint warp_max(uint x) {
+#pragma unroll
+    for (int half = 16; half > 0; half /= 2) {
+        const uint other = __shfl_xor_sync(kAllLanes, x, half);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+// The largest |x| of N values in each lane, as bits: NaN and infinity win, and spoil the block's scale.
+template <int N>
+__device__ __forceinline__ uint warp_amax_bits(const float (&x)[N]) {
+    uint most = 0;
+#pragma unroll
+    for (int i = 0; i < N; i++) most = qm_abs_bits(x[i]) > most ? qm_abs_bits(x[i]) : most;
+    return warp_max(most);
+}
+
+// A block of 256 values, of which a lane holds 8 lane .. 8 lane + 7, to block `block` of row `row`.
+__device__ __forceinline__ void quantise256(const float (&x)[8], const Activations& out, std::size_t row, uint block) {
+    const uint lane = threadIdx.x & 31;
+    const uint most = warp_amax_bits(x);
+    const float inverse = qm_x16_inverse(most);
+    uint high[2] = {0, 0}, low[2] = {0, 0};
+    int sum = 0;
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        const int q = qm_x16(x[i], inverse);
+        high[i / 4] |= (static_cast<uint>(qm_x16_high(q)) & 255u) << (8 * (i % 4));
+        low[i / 4] |= (static_cast<uint>(qm_x16_low(q)) & 255u) << (8 * (i % 4));
+        sum += q;
+    }
+    const std::size_t at = row * out.blocks() + block;
+    reinterpret_cast<uint2*>(out.high)[at * 32 + lane] = make_uint2(high[0], high[1]);
+    reinterpret_cast<uint2*>(out.low)[at * 32 + lane] = make_uint2(low[0], low[1]);
+    sum += __shfl_xor_sync(kAllLanes, sum, 1);
+    if ((lane & 1) == 0) out.sums[at * 16 + lane / 2] = sum;
+    if (lane == 0) out.scale[at] = qm_x16_scale(most);
+}
+
+// The same from value(column), which also is kept as a float; zeros past the row's end.
+template <class Value>
+__device__ __forceinline__ void make_block(Value value, const Activations& out, std::size_t row, uint block) {
+    const uint first = 256 * block + 8 * (threadIdx.x & 31);
+    float x[8];
+#pragma unroll
+    for (uint i = 0; i < 8; i++) {
+        x[i] = 0.0f;
+        if (first + i < out.columns) {
+            x[i] = value(first + i);
+            out.values[row * out.columns + first + i] = x[i];
+        }
+    }
+    quantise256(x, out, row, block);
+}
+
+}  // namespace qwen3moe::cuda

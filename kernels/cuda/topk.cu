@@ -1,0 +1,133 @@
+// Softmax over all experts; the `used` most probable, lower index first among equals; their weights. Then the batch's
+// slots are grouped by expert, where they will be worked on in tiles.
+#include "cuda/dot.cuh"
+#include "cuda/tree.cuh"
+
+namespace qwen3moe::cuda {
+namespace {
+
+using Key = unsigned long long;
+
+// Of two experts the one with the larger key comes first: by probability, then by lower index.
+__device__ __forceinline__ Key key_of(float probability, uint expert) {
+    return (Key(qm_rank_key(probability)) << 32) | (0xffffffffu - expert);
+}
+
+__device__ __forceinline__ Key warp_max(Key x) {
+#pragma unroll
+    for (int half = 16; half > 0; half /= 2) {
+        const Key other = __shfl_xor_sync(kAllLanes, x, half);
+        x = other > x ? other : x;
+    }
+    return x;
+}
+
+__device__ __forceinline__ float block_max(float x, float* shared) {
+    shared[threadIdx.x] = x;
+    __syncthreads();
+    for (uint j = 0; j < 8; j++) x = qm_max(shared[(threadIdx.x & 31) + 32 * j], x);
+#pragma unroll
+    for (int half = 16; half > 0; half /= 2) x = qm_max(__shfl_xor_sync(kAllLanes, x, half), x);
+    __syncthreads();
+    return x;
+}
+
+__device__ __forceinline__ void softmax(const float* logits, uint n, float* out, float* shared) {
+    float most = logits[0];
+    for (uint i = threadIdx.x; i < n; i += 256) most = qm_max(logits[i], most);
+    most = block_max(most, shared);
+    float partial = 0.0f;
+    for (uint i = threadIdx.x; i < n; i += 256) {
+        out[i] = qm_probability(logits[i], most);
+        partial = qm_add(partial, out[i]);
+    }
+    const float inverse = qm_recip(tree256(partial, shared));
+    for (uint i = threadIdx.x; i < n; i += 256) out[i] = qm_mul(out[i], inverse);
+    __syncthreads();
+}
+
+// A block of threads for each token; its first warp chooses.
+__global__ void __launch_bounds__(256)
+    topk_kernel(TopkParams p, const float* logits, float* probabilities, std::int32_t* ids, float* weights) {
+    __shared__ float shared[256];
+    float* prob = probabilities + std::size_t(blockIdx.x) * p.experts;
+    std::int32_t* id = ids + std::size_t(blockIdx.x) * p.used;
+    float* weight = weights + std::size_t(blockIdx.x) * p.used;
+    softmax(logits + std::size_t(blockIdx.x) * p.experts, p.experts, prob, shared);
+    if (threadIdx.x >= 32) return;
+
+    constexpr uint kHeld = 4;  // keys that a lane keeps in registers
+    Key held[kHeld];
+#pragma unroll
+    for (uint j = 0; j < kHeld; j++) {
+        const uint e = threadIdx.x + 32 * j;
+        held[j] = e < p.experts ? key_of(prob[e], e) : 0;
+    }
+    Key last = ~Key(0);
+    float sum = 0.0f;
+    for (uint rank = 0; rank < p.used; rank++) {
+        Key best = 0;
+#pragma unroll
+        for (uint j = 0; j < kHeld; j++) best = held[j] < last && held[j] > best ? held[j] : best;
+        for (uint e = threadIdx.x + 32 * kHeld; e < p.experts; e += 32) {
+            const Key key = key_of(prob[e], e);
+            best = key < last && key > best ? key : best;
+        }
+        last = warp_max(best);
+        const uint chosen = 0xffffffffu - static_cast<uint>(last);
+        sum = qm_add(sum, prob[chosen]);
+        if (threadIdx.x == 0) {
+            id[rank] = static_cast<std::int32_t>(chosen);
+            weight[rank] = prob[chosen];
+        }
+    }
+    if (p.renormalise == 0) return;
+    const float inverse = qm_recip(sum);
+    __syncwarp();
+    for (uint rank = threadIdx.x; rank < p.used; rank += 32) weight[rank] = qm_mul(weight[rank], inverse);
+}
+
+// A counting sort by one block of 1024 threads. The order of an expert's slots does not show in a result.
+__global__ void __launch_bounds__(1024) group_kernel(uint slots, uint experts, const std::int32_t* ids, ExpertTiles g) {
+    __shared__ uint2 sums[1024];  // slots and tiles of the experts before
+    for (uint e = threadIdx.x; e < experts; e += 1024) g.cursor[e] = 0;
+    __syncthreads();
+    for (uint s = threadIdx.x; s < slots; s += 1024) atomicAdd(&g.cursor[ids[s]], 1u);
+    __syncthreads();
+
+    const uint each = (experts + 1023) / 1024;
+    const uint e0 = min(experts, threadIdx.x * each), e1 = min(experts, e0 + each);
+    uint2 own = make_uint2(0, 0);
+    for (uint e = e0; e < e1; e++) own.x += g.cursor[e], own.y += (g.cursor[e] + kTile - 1) / kTile;
+    sums[threadIdx.x] = own;
+    __syncthreads();
+    for (uint step = 1; step < 1024; step *= 2) {
+        const uint2 before = threadIdx.x >= step ? sums[threadIdx.x - step] : make_uint2(0, 0);
+        __syncthreads();
+        sums[threadIdx.x].x += before.x;
+        sums[threadIdx.x].y += before.y;
+        __syncthreads();
+    }
+    if (threadIdx.x == 1023) *g.count = sums[1023].y;
+    uint first = sums[threadIdx.x].x - own.x;
+    uint tile = sums[threadIdx.x].y - own.y;
+    for (uint e = e0; e < e1; e++) {
+        const uint count = g.cursor[e];
+        g.cursor[e] = first;
+        for (uint i = 0; i < count; i += kTile) g.tiles[tile++] = make_uint4(e, first + i, min(kTile, count - i), 0);
+        first += count;
+    }
+    __syncthreads();
+    for (uint s = threadIdx.x; s < slots; s += 1024) g.order[atomicAdd(&g.cursor[ids[s]], 1u)] = s;
+}
+
+}  // namespace
+
+cudaError_t topk(const TopkParams& p, const float* logits, float* probabilities, std::int32_t* ids, float* weights,
+                 const ExpertTiles& tiles, cudaStream_t stream) {
+    topk_kernel<<<p.tokens, 256, 0, stream>>>(p, logits, probabilities, ids, weights);
+    if (takes_tiles(p.tokens)) group_kernel<<<1, 1024, 0, stream>>>(p.tokens * p.used, p.experts, ids, tiles);
+    return cudaGetLastError();
+}
+
+}  // namespace qwen3moe::cuda

@@ -1,0 +1,371 @@
+// A part of a weight block as integers: 32 of its 256 values as two runs of 16, with their scales. One struct per
+// format. A row is taken in blocks of 256 values, a block in eight parts; formats of 32 values make a part of each
+// block.
+#pragma once
+
+#include "cuda/steps.h"
+#include "gguf/types.h"
+#include "shared/blocks.h"
+
+namespace qwen3moe::cuda {
+
+struct Part {
+    int q[2][4];     // sixteen int8 in each run
+    int scale[2];    // of super-blocks
+    int minimum[2];  // of super-blocks with minima
+    float d;         // of blocks of 32
+    float dmin;      // of blocks of 32 with a minimum: the minimum itself, added
+};
+
+struct Factors {  // of a super-block
+    float d;
+    float dmin;
+};
+
+template <class T>
+__device__ __forceinline__ T load(const std::uint8_t* p) {
+    return __ldg(reinterpret_cast<const T*>(p));
+}
+__device__ __forceinline__ void words(uint4 from, uint (&to)[4]) {
+    to[0] = from.x, to[1] = from.y, to[2] = from.z, to[3] = from.w;
+}
+
+// Four bytes below 128, less `bias` each: no borrow leaves a byte.
+__device__ __forceinline__ int minus4(uint x, uint bias) {
+    return static_cast<int>(((x | 0x80808080u) - bias * 0x01010101u) ^ 0x80808080u);
+}
+// Bit i of four goes to byte i.
+__device__ __forceinline__ uint spread4(uint bits) { return ((bits & 15u) * 0x00204081u) & 0x01010101u; }
+
+__device__ __forceinline__ void nibbles(uint4 from, int (&q)[2][4]) {
+    uint w[4];
+    words(from, w);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        q[0][i] = static_cast<int>(w[i] & 0x0f0f0f0fu);
+        q[1][i] = static_cast<int>((w[i] >> 4) & 0x0f0f0f0fu);
+    }
+}
+
+// The sixteen values of IQ4 that a nibble stands for, eight nibbles at a time.
+__device__ __forceinline__ void iq4_values(uint4 from, int (&q)[2][4]) {
+    uint w[4];
+    words(from, w);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        uint pair[2];  // low, high, low, high of two bytes
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const uint n = (w[i] >> (16 * j)) & 0xffffu;
+            const uint first = __byte_perm(0xbfad9881u, 0xf6eaddcfu, n & 0x7777u);
+            const uint second = __byte_perm(0x26190d01u, 0x71594535u, n & 0x7777u);
+            pair[j] = __byte_perm(first, second, 0x3210u | ((n & 0x8888u) >> 1));
+        }
+        q[0][i] = static_cast<int>(__byte_perm(pair[0], pair[1], 0x6420u));
+        q[1][i] = static_cast<int>(__byte_perm(pair[0], pair[1], 0x7531u));
+    }
+}
+
+// ---- super-blocks of 256 with integer scales. run(k, i): which 16 of the 256 values run i of part k is
+
+struct Super {
+    static constexpr bool kSuper = true;
+    static __device__ std::size_t index(const Weight& w, std::size_t row, uint block) {
+        return row * (w.columns / 256) + block;
+    }
+};
+
+// Parts of 16 bytes whose low nibbles are one run and high nibbles the run two further on.
+struct SuperK4 : Super {
+    static constexpr bool kMin = true;
+    static constexpr int kRun = 32;  // values that share a scale
+    static __device__ __forceinline__ uint run(uint k, uint i) { return 4 * (k >> 1) + 2 * i + (k & 1); }
+    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
+        const uint word = load<uint>(w.plane[0] + index(w, row, block) * 16);
+        return {qm_half(word & 0xffffu), qm_half(word >> 16)};
+    }
+    static __device__ __forceinline__ void scales(const Weight& w, std::size_t b, uint k, Part& p) {
+        const uint4 head = load<uint4>(w.plane[0] + b * 16);
+#pragma unroll
+        for (uint i = 0; i < 2; i++) {
+            const uint j = 2 * (k >> 1) + i;
+            p.scale[i] = qm_k4_scale(head.y, head.w, j);
+            p.minimum[i] = qm_k4_min(head.z, head.w, j);
+        }
+    }
+};
+
+struct Q4K : SuperK4 {
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const std::size_t b = index(w, row, block);
+        nibbles(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
+        scales(w, b, k, p);
+    }
+};
+
+struct Q5K : SuperK4 {
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const std::size_t b = index(w, row, block);
+        nibbles(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
+        uint high[4];
+        words(load<uint4>(w.plane[2] + b * 32 + 16 * (k & 1)), high);
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                p.q[i][j] |= static_cast<int>(((high[j] >> (2 * (k >> 1) + i)) & 0x01010101u) << 4);
+        scales(w, b, k, p);
+    }
+};
+
+struct Q6K : Super {
+    static constexpr bool kMin = false;
+    static constexpr int kRun = 16;
+    static __device__ __forceinline__ uint run(uint k, uint i) { return 8 * (k >> 2) + 4 * i + (k & 3); }
+    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
+        return {qm_half(load<std::uint16_t>(w.plane[0] + index(w, row, block) * 2)), 0.0f};
+    }
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const std::size_t b = index(w, row, block);
+        nibbles(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
+        uint high[4];  // two bits of a value: of the quarters of 128 values, bits 0, 2, 4, 6
+        words(load<uint4>(w.plane[3] + b * 64 + 32 * (k >> 2) + 16 * (k & 1)), high);
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const uint shift = 2 * ((k >> 1) & 1) + 4 * i;
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                const uint six = static_cast<uint>(p.q[i][j]) | (((high[j] >> shift) & 0x03030303u) << 4);
+                p.q[i][j] = minus4(six, 32);
+            }
+            p.scale[i] = static_cast<std::int8_t>(load<std::uint8_t>(w.plane[2] + b * 16 + run(k, i)));
+        }
+    }
+};
+
+// Q2_K and Q3_K: value 128 h + 32 j + l is bits 2 j of byte 32 h + l. A part is half of the bytes' 32 and two j.
+struct SuperQ2 : Super {
+    static constexpr int kRun = 16;
+    static __device__ __forceinline__ uint j(uint k, uint i) { return 2 * (k & 1) + i; }
+    static __device__ __forceinline__ uint half(uint k) { return (k >> 1) & 1; }  // of the 32 bytes
+    static __device__ __forceinline__ uint run(uint k, uint i) { return 8 * (k >> 2) + 2 * j(k, i) + half(k); }
+    static __device__ __forceinline__ void pairs(const Weight& w, std::size_t b, uint k, Part& p) {
+        uint qs[4];
+        words(load<uint4>(w.plane[1] + b * 64 + 32 * (k >> 2) + 16 * half(k)), qs);
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int l = 0; l < 4; l++) p.q[i][l] = static_cast<int>((qs[l] >> (2 * j(k, i))) & 0x03030303u);
+    }
+};
+
+struct Q2K : SuperQ2 {
+    static constexpr bool kMin = true;
+    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
+        const uint word = load<uint>(w.plane[0] + index(w, row, block) * 4);
+        return {qm_half(word & 0xffffu), qm_half(word >> 16)};
+    }
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const std::size_t b = index(w, row, block);
+        pairs(w, b, k, p);
+#pragma unroll
+        for (uint i = 0; i < 2; i++) {
+            const int both = load<std::uint8_t>(w.plane[2] + b * 16 + run(k, i));
+            p.scale[i] = both & 15;
+            p.minimum[i] = both >> 4;
+        }
+    }
+};
+
+struct Q3K : SuperQ2 {
+    static constexpr bool kMin = false;
+    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
+        return {qm_half(load<std::uint16_t>(w.plane[0] + index(w, row, block) * 2)), 0.0f};
+    }
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const std::size_t b = index(w, row, block);
+        pairs(w, b, k, p);
+        uint high[4];  // the third bit: bit 4 h + j of byte l
+        words(load<uint4>(w.plane[3] + b * 32 + 16 * half(k)), high);
+        const std::uint8_t* packed = w.plane[2] + b * 12;
+        const uint w0 = load<uint>(packed), w1 = load<uint>(packed + 4), w2 = load<uint>(packed + 8);
+#pragma unroll
+        for (uint i = 0; i < 2; i++) {
+            const uint shift = 4 * (k >> 2) + j(k, i);
+#pragma unroll
+            for (int l = 0; l < 4; l++) {
+                const uint three = static_cast<uint>(p.q[i][l]) | (((high[l] >> shift) & 0x01010101u) << 2);
+                p.q[i][l] = minus4(three, 4);
+            }
+            p.scale[i] = qm_q3k_scale(w0, w1, w2, run(k, i));
+        }
+    }
+};
+
+struct IQ4XS : Super {
+    static constexpr bool kMin = false;
+    static constexpr int kRun = 32;
+    static __device__ __forceinline__ uint run(uint k, uint i) { return 2 * k + i; }
+    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
+        return {qm_half(load<std::uint16_t>(w.plane[0] + index(w, row, block) * 8)), 0.0f};
+    }
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const std::size_t b = index(w, row, block);
+        iq4_values(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
+        const uint2 head = load<uint2>(w.plane[0] + b * 8);
+        p.scale[0] = p.scale[1] = qm_iq4xs_scale(head.y, head.x >> 16, k);
+    }
+};
+
+// ---- blocks of 32 with a float scale: part k is block 8 * block + k of the row; zero past the row's end
+
+template <class Format>
+struct Small {
+    static constexpr bool kSuper = false;
+    static __device__ __forceinline__ uint run(uint k, uint i) { return 2 * k + i; }
+    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+        const uint groups = w.columns / 32;
+        const uint group = 8 * block + k;
+        p = {};
+        if (group < groups) Format::group(w, row * groups + group, p);
+    }
+    static __device__ __forceinline__ void d_only(const Weight& w, std::size_t b, Part& p) {
+        p.d = qm_half(load<std::uint16_t>(w.plane[0] + b * 2));
+    }
+    static __device__ __forceinline__ void d_and_min(const Weight& w, std::size_t b, Part& p) {
+        const uint word = load<uint>(w.plane[0] + b * 4);
+        p.d = qm_half(word & 0xffffu);
+        p.dmin = qm_half(word >> 16);
+    }
+    static __device__ __forceinline__ void bias(Part& p, uint by) {
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) p.q[i][j] = minus4(static_cast<uint>(p.q[i][j]), by);
+    }
+    // Bit l of a word is the fifth bit of value l.
+    static __device__ __forceinline__ void fifth_bits(const Weight& w, std::size_t b, Part& p) {
+        const uint high = load<uint>(w.plane[2] + b * 4);
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) p.q[i][j] |= static_cast<int>(spread4(high >> (16 * i + 4 * j)) << 4);
+    }
+};
+
+struct Q80 : Small<Q80> {
+    static constexpr bool kMin = false;
+    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
+        d_only(w, b, p);
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            uint q[4];
+            words(load<uint4>(w.plane[1] + b * 32 + 16 * i), q);
+#pragma unroll
+            for (int j = 0; j < 4; j++) p.q[i][j] = static_cast<int>(q[j]);
+        }
+    }
+};
+
+struct Q40 : Small<Q40> {
+    static constexpr bool kMin = false;
+    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
+        d_only(w, b, p);
+        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
+        bias(p, 8);
+    }
+};
+
+struct Q41 : Small<Q41> {
+    static constexpr bool kMin = true;
+    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
+        d_and_min(w, b, p);
+        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
+    }
+};
+
+struct Q50 : Small<Q50> {
+    static constexpr bool kMin = false;
+    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
+        d_only(w, b, p);
+        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
+        fifth_bits(w, b, p);
+        bias(p, 16);
+    }
+};
+
+struct Q51 : Small<Q51> {
+    static constexpr bool kMin = true;
+    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
+        d_and_min(w, b, p);
+        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
+        fifth_bits(w, b, p);
+    }
+};
+
+struct IQ4NL : Small<IQ4NL> {
+    static constexpr bool kMin = false;
+    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
+        d_only(w, b, p);
+        iq4_values(load<uint4>(w.plane[1] + b * 16), p.q);
+    }
+};
+
+// ---- plain floats
+
+struct F32 {
+    static __device__ __forceinline__ float at(const Weight& w, std::size_t i) {
+        return qm_from_bits(load<uint>(w.plane[0] + i * 4));
+    }
+};
+struct F16 {
+    static __device__ __forceinline__ float at(const Weight& w, std::size_t i) {
+        return qm_half(load<std::uint16_t>(w.plane[0] + i * 2));
+    }
+};
+struct BF16 {
+    static __device__ __forceinline__ float at(const Weight& w, std::size_t i) {
+        return qm_bfloat(load<std::uint16_t>(w.plane[0] + i * 2));
+    }
+};
+
+// Calls `floats` or `blocks` with the format of a type, as an empty value.
+template <class Floats, class Blocks>
+cudaError_t with_format(uint type, Floats floats, Blocks blocks) {
+    using gguf::Type;
+    switch (static_cast<Type>(type)) {
+        case Type::F32:
+            return floats(F32{});
+        case Type::F16:
+            return floats(F16{});
+        case Type::BF16:
+            return floats(BF16{});
+        case Type::Q8_0:
+            return blocks(Q80{});
+        case Type::Q4_0:
+            return blocks(Q40{});
+        case Type::Q4_1:
+            return blocks(Q41{});
+        case Type::Q5_0:
+            return blocks(Q50{});
+        case Type::Q5_1:
+            return blocks(Q51{});
+        case Type::IQ4_NL:
+            return blocks(IQ4NL{});
+        case Type::Q2_K:
+            return blocks(Q2K{});
+        case Type::Q3_K:
+            return blocks(Q3K{});
+        case Type::Q4_K:
+            return blocks(Q4K{});
+        case Type::Q5_K:
+            return blocks(Q5K{});
+        case Type::Q6_K:
+            return blocks(Q6K{});
+        case Type::IQ4_XS:
+            return blocks(IQ4XS{});
+    }
+    return cudaErrorInvalidValue;
+}
+
+}  // namespace qwen3moe::cuda
