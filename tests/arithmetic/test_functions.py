@@ -13,7 +13,6 @@ arithmetic = _core.arithmetic
 SIMD = arithmetic.simd()
 ARITY = dict(arithmetic.functions())
 UNARY = [name for name, arity in ARITY.items() if arity == 1]
-RNG = np.random.default_rng(20)
 
 
 def bits_of(x):
