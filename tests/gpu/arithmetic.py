@@ -1,6 +1,6 @@
 """On a machine with a GPU: is its arithmetic the CPU's? Every unary function over all 2^32 inputs, and the self-test.
 
-    python tests/gpu/arithmetic.py cuda:0
+python tests/gpu/arithmetic.py cuda:0
 """
 
 import sys

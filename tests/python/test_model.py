@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,15 @@ def test_unknown_keywords_are_errors(small_model_path: Path, model: Model) -> No
 def test_a_device_that_is_not_here(small_model_path: Path) -> None:
     with pytest.raises(BackendUnavailableError, match="tpu:0"):
         Model.from_gguf(small_model_path, device="tpu:0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file name that is not UTF-8")
+def test_names_are_bytes(small_model_path: Path, tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"\xff.gguf")
+    os.symlink(small_model_path, name)
+    for path in (name, os.fsdecode(name), Path(os.fsdecode(name))):
+        with Model.from_gguf(path) as model:
+            assert os.fsencode(model.path) == name
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
