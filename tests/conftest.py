@@ -15,6 +15,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # A test of devices that are not here has no parameters, and so there is nothing to run.
+    items[:] = [item for item in items if "NOTSET" not in item.name]
     if config.getoption("--slow"):
         return
     for item in items:

@@ -127,7 +127,7 @@ def test_the_spirv_check(expression, fault, tmp_path):
 @pytest.mark.parametrize("path", sorted((KERNELS / "cuda").glob("*.cu")), ids=lambda p: p.name)
 def test_ptx_rounds_every_operation(path, tmp_path):
     ptx = tmp_path / "kernel.ptx"
-    flags = ["-std=c++20", "--fmad=false", "-O3", "-arch=compute_90", "-ptx", f"-I{KERNELS}"]
+    flags = ["-std=c++20", "--fmad=false", "-O3", "-arch=compute_90", "-ptx", f"-I{KERNELS}", f"-I{ROOT / 'cpp'}"]
     subprocess.run(["nvcc", *flags, path, "-o", ptx], check=True)
     operations = set(re.findall(r"\b(?:add|sub|mul|fma|mad|div|rcp|sqrt|rsqrt|ex2|lg2)\S*\.f\d+", ptx.read_text()))
     assert operations <= {"add.rn.f32", "sub.rn.f32", "mul.rn.f32"}

@@ -69,7 +69,7 @@ Event::~Event() {
     if (opened_here()) cudaEventDestroy(event_);
 }
 void Event::record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "recording an event"); }
-void Event::wait() const { check(cudaEventSynchronize(event_), "the forward pass"); }
+void Event::wait(const char* doing) const { check(cudaEventSynchronize(event_), doing); }
 
 Devices devices() {
     Devices found;

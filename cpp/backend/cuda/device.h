@@ -80,7 +80,7 @@ class Event {
     Event& operator=(const Event&) = delete;
 
     void record(cudaStream_t);
-    void wait() const;  // for what was recorded last
+    void wait(const char* doing) const;  // for what was recorded last
     cudaEvent_t get() const { return event_; }
 
   private:

@@ -26,7 +26,7 @@ class Uploader {
             Lane& lane = lanes_[next_++ % 2];
             const std::uint64_t count = std::min(most, blocks - first);
             const std::size_t bytes = count * block_bytes;
-            lane.sent.wait();
+            lane.sent.wait("uploading weights");
             std::memcpy(lane.host.as<std::byte>(), tensor.data.data() + first * block_bytes, bytes);
             check(cudaMemcpyAsync(lane.device.get(), lane.host.as<void>(), bytes, cudaMemcpyHostToDevice, stream_),
                   "uploading weights");
