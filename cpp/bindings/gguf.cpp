@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "bindings/bindings.h"
+#include "bindings/paths.h"
 #include "gguf/cursor.h"
 #include "gguf/file.h"
 #include "gguf/metadata.h"
@@ -19,21 +20,10 @@ namespace {
 using gguf::File;
 using FilePtr = std::shared_ptr<const File>;
 
-std::string encoded(const py::object& path) {
-    PyObject* bytes = nullptr;  // str, bytes or os.PathLike; refuses NUL
-    if (!PyUnicode_FSConverter(path.ptr(), &bytes)) throw py::error_already_set();
-    return py::reinterpret_steal<py::bytes>(bytes);
-}
-
 FilePtr open(const py::object& path) {
-    const std::string name = encoded(path);
+    const std::string name = path_bytes(path);
     const py::gil_scoped_release released;
     return File::open(name);
-}
-
-py::object path_of(const File& file) {
-    return py::reinterpret_steal<py::object>(
-        PyUnicode_DecodeFSDefaultAndSize(file.path().data(), static_cast<py::ssize_t>(file.path().size())));
 }
 
 py::object to_python(const File& file, const gguf::Value& value);
@@ -106,7 +96,7 @@ void bind_gguf(py::module_& m) {
     py::class_<File, std::shared_ptr<File>>(m, "GGUFFile", "A GGUF file (or split set), validated and mapped.")
         .def(py::init([](const py::object& path) { return std::const_pointer_cast<File>(open(path)); }),
              py::arg("path"))
-        .def_property_readonly("path", &path_of)
+        .def_property_readonly("path", [](const File& file) { return path_text(file.path()); })
         .def_property_readonly("bytes", &File::bytes, "Of all parts.")
         .def_property_readonly("version", &File::version)
         .def_property_readonly("metadata", &metadata_of, "A new dict of everything; arrays become lists.")

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "bindings/bindings.h"
+#include "bindings/paths.h"
 #include "errors.h"
 
 namespace py = pybind11;
@@ -59,9 +60,7 @@ py::list tensors_of(const std::string& preset, const Numbers& overrides, const T
 
 void write(const py::object& path, const std::string& preset, const Numbers& overrides, const Types& types,
            std::uint64_t seed, unsigned threads, const py::object& progress) {
-    PyObject* encoded = nullptr;  // of str, bytes or os.PathLike
-    if (!PyUnicode_FSConverter(path.ptr(), &encoded)) throw py::error_already_set();
-    const std::string file = py::reinterpret_steal<py::bytes>(encoded);
+    const std::string file = path_bytes(path);
     if (threads > kMostThreads)
         throw ArgumentError("threads is " + std::to_string(threads) + ", expected 0 to " +
                             std::to_string(kMostThreads));

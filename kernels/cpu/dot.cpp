@@ -1,7 +1,7 @@
 #include "cpu/dot.h"
 
+#include "cpu/products.h"
 #include "cpu/tree.h"
-#include "cpu/unpack.h"
 #include "gguf/types.h"
 
 namespace qwen3moe::cpu::QM_SIMD {
@@ -10,30 +10,19 @@ namespace {
 inline constexpr std::uint32_t kTokens = 32;  // activations that share a tile of unpacked weights
 inline constexpr std::uint32_t kWeights = 4;  // rows of weights unpacked at a time
 
-// The integer scales go into q: |scale * q| <= 4096 fits 16 bits, and a sum is then one plain sum of products.
-QM_FN void fold_scales(Block& b) {
-    for (int j = 0; j < 16; j++)
-        for (int l = 0; l < 16; l++) b.q[16 * j + l] = narrow(b.q[16 * j + l] * b.scale[j]);
-}
-
-template <int N>
-QM_FN std::int32_t dot_int(const std::int16_t* a, const std::int16_t* b) {
-    std::int32_t sum = 0;
-    for (int i = 0; i < N; i++) sum += std::int32_t(a[i]) * std::int32_t(b[i]);
-    return sum;
+// Rows are short and several are read side by side, which hardware does not foresee. A hint past the end does no harm.
+QM_FN void prefetch(const std::uint8_t* data, int bytes) {
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch(data + i);
 }
 
 template <class Format>
-QM_FN float term(const Block& b, const X16Block& x) {
-    const std::int32_t high = dot_int<256>(b.q, x.high);
-    const std::int32_t low = dot_int<256>(b.q, x.low);
-    if constexpr (Format::kMin) {
-        std::int32_t M = 0;
-        for (int j = 0; j < 16; j++) M += std::int32_t(b.minimum[j]) * x.sums[j];
-        return qm_term_min(b.d, b.dmin, x.scale, high, low, M);
-    } else {
-        return qm_term(b.d, x.scale, high, low);
-    }
+QM_FN float term(const Operand& w, const Digits& digits) {
+    const X16Block& x = digits.block;
+    const Sums sums = block_sums<Format>(w, digits);
+    if constexpr (Format::kMin)
+        return qm_term_min(w.block.d, w.block.dmin, x.scale, sums.high, sums.low, minimum_sum(w, x));
+    else
+        return qm_term(w.block.d, x.scale, sums.high, sums.low);
 }
 
 // 256-value formats: unpack a tile of weights once, use it for a tile of tokens.
@@ -46,14 +35,16 @@ QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& 
             const std::uint32_t count = rows.last - r0 < kWeights ? rows.last - r0 : kWeights;
             float sum[kTokens][kWeights] = {};
             for (std::uint32_t block = 0; block < blocks; block++) {
-                Block b[kWeights];
+                Operand operand[kWeights];
                 for (std::uint32_t r = 0; r < count; r++) {
-                    Format::unpack(w.data + (r0 + r) * w.row_bytes + block * Format::kBytes, b[r]);
-                    fold_scales(b[r]);
+                    const std::uint8_t* data = w.data + (r0 + r) * w.row_bytes + block * Format::kBytes;
+                    prefetch(data + kWeights * w.row_bytes, Format::kBytes);
+                    prepare<Format>(data, operand[r]);
                 }
                 for (std::uint32_t t = 0; t < tokens; t++) {
-                    const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
-                    for (std::uint32_t r = 0; r < count; r++) sum[t][r] = qm_add(sum[t][r], term<Format>(b[r], x));
+                    const Digits x(in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block]);
+                    for (std::uint32_t r = 0; r < count; r++)
+                        sum[t][r] = qm_add(sum[t][r], term<Format>(operand[r], x));
                 }
             }
             for (std::uint32_t t = 0; t < tokens; t++)
@@ -79,12 +70,11 @@ QM_FN void dot_small(const Weight& w, Range rows, const Rows& in, const Inputs& 
                     Format::unpack(w.data + r * w.row_bytes + std::size_t(8 * block + g) * Format::kBytes, b);
                     for (std::uint32_t t = 0; t < tokens; t++) {
                         const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
-                        const std::int32_t high = dot_int<32>(b.q, x.high + 32 * g);
-                        const std::int32_t low = dot_int<32>(b.q, x.low + 32 * g);
+                        const Sums sums = group_sums<Format>(b, x, g);
                         if constexpr (Format::kMin)
-                            f[t][g] = qm_group_min(b.d, b.dmin, high, low, x.sums[2 * g] + x.sums[2 * g + 1]);
+                            f[t][g] = qm_group_min(b.d, b.dmin, sums.high, sums.low, x.sums[2 * g] + x.sums[2 * g + 1]);
                         else
-                            f[t][g] = qm_group(b.d, high, low);
+                            f[t][g] = qm_group(b.d, sums.high, sums.low);
                     }
                 }
                 for (std::uint32_t t = 0; t < tokens; t++) {

@@ -13,9 +13,9 @@ void super_row(const std::uint8_t* p, std::uint32_t n, float* out) {
         Format::unpack(p, b);
         for (int j = 0; j < 256; j++) {
             if constexpr (Format::kMin)
-                out[j] = qm_weight_min(b.d, b.scale[j / 16], b.q[j], b.dmin, b.minimum[j / 16]);
+                out[j] = qm_weight_min(b.d, b.scale[j / 16], b.q[j] - Format::kBias, b.dmin, b.minimum[j / 16]);
             else
-                out[j] = qm_weight(b.d, b.scale[j / 16], b.q[j]);
+                out[j] = qm_weight(b.d, b.scale[j / 16], b.q[j] - Format::kBias);
         }
     }
 }
@@ -27,9 +27,9 @@ void small_row(const std::uint8_t* p, std::uint32_t n, float* out) {
         Format::unpack(p, b);
         for (int j = 0; j < 32; j++) {
             if constexpr (Format::kMin)
-                out[j] = qm_add(qm_mul(b.d, float(b.q[j])), b.dmin);
+                out[j] = qm_add(qm_mul(b.d, float(b.q[j] - Format::kBias)), b.dmin);
             else
-                out[j] = qm_mul(b.d, float(b.q[j]));
+                out[j] = qm_mul(b.d, float(b.q[j] - Format::kBias));
         }
     }
 }

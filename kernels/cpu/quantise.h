@@ -25,10 +25,11 @@ QM_FN float quantise_whole(const float* x, std::uint32_t n, std::int16_t* out) {
     return quantise_block(x, n, [out](std::uint32_t i, int q) { out[i] = static_cast<std::int16_t>(q); });
 }
 
-QM_FN float quantise_digits(const float* x, std::uint32_t n, std::int16_t* high, std::int16_t* low) {
+template <class Digit>
+QM_FN float quantise_digits(const float* x, std::uint32_t n, Digit* high, Digit* low) {
     return quantise_block(x, n, [high, low](std::uint32_t i, int q) {
-        high[i] = static_cast<std::int16_t>(qm_x16_high(q));
-        low[i] = static_cast<std::int16_t>(qm_x16_low(q));
+        high[i] = static_cast<Digit>(qm_x16_high(q));
+        low[i] = static_cast<Digit>(qm_x16_low(q));
     });
 }
 
@@ -38,9 +39,10 @@ inline void quantise_row(const float* x, std::uint32_t n, X16Block* out) {
         out->scale = quantise_digits(x + i, here, out->high, out->low);
         for (std::uint32_t j = here; j < 256; j++) out->high[j] = out->low[j] = 0;
         for (int j = 0; j < 16; j++) {
-            std::int32_t sum = 0;
-            for (int l = 0; l < 16; l++) sum += 256 * out->high[16 * j + l] + out->low[16 * j + l];
-            out->sums[j] = sum;
+            std::int32_t high = 0, low = 0;
+            for (int l = 0; l < 16; l++) high += out->high[16 * j + l], low += out->low[16 * j + l];
+            out->sums[j] = 256 * high + low;
+            out->sums_high[j] = high;
         }
     }
 }

@@ -30,11 +30,11 @@ QmHash run_of_inputs(std::uint32_t first, std::uint32_t count) {
     for (std::uint32_t at = 0; at < count; at += kRun) {
         const std::uint32_t n = count - at < kRun ? count - at : kRun;
         std::uint32_t inputs[kRun], results[kRun];
-        for (std::uint32_t i = 0; i < n; i++) inputs[i] = first + at + i;
+        for (std::uint32_t i = 0; i < n; i++) inputs[i] = qm_defined(kNumber, first + at + i) ? first + at + i : 0;
         call(kNumber, inputs, results, n);
         for (std::uint32_t i = 0; i < n; i++) {
-            const QmHash more = qm_fold(hash, inputs[i], results[i]);
-            const bool defined = qm_defined(kNumber, inputs[i]);
+            const QmHash more = qm_fold(hash, first + at + i, results[i]);
+            const bool defined = qm_defined(kNumber, first + at + i);
             hash = {defined ? more.low : hash.low, defined ? more.high : hash.high};
         }
     }

@@ -14,9 +14,10 @@ namespace qwen3moe::cpu {
 
 // 256 activations as X16: what a quantised weight block is multiplied by.
 struct alignas(64) X16Block {
-    std::int16_t high[256];
-    std::int16_t low[256];
-    std::int32_t sums[16];  // of X over 16 values each: weights with a minimum need them
+    std::int8_t high[256];
+    std::int8_t low[256];
+    std::int32_t sums[16];       // of X over 16 values each: weights with a minimum need them
+    std::int32_t sums_high[16];  // and of the high digits: weights with a bias need both
     float scale;
 };
 

@@ -96,7 +96,7 @@ QM_FN float qm_sum8(float a, float b, float c, float d, float e, float f, float 
 
 // x + 1.5 * 2^23 leaves the nearest integer (ties to even) in the low bits of the sum, for |x| <= 2^22.
 QM_CONST float QM_ROUND_MAGIC = 12582912.0f;
-QM_FN int qm_round(float x) { return int(qm_bits(qm_add(x, QM_ROUND_MAGIC))) - 0x4b400000; }
+QM_FN int qm_round(float x) { return int(qm_bits(qm_add(x, QM_ROUND_MAGIC)) - 0x4b400000u); }
 
 // Half to float. A subnormal half is an integer times 2^-24, which is exact and never a subnormal float.
 QM_FN float qm_half(uint h) {

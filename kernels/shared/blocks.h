@@ -23,18 +23,17 @@ static_assert(qm_fits(128, 1, QM_X16_MAX) && qm_fits(256, 1, QM_X16_MAX), "atten
 static_assert(256LL * 63 * QM_X16_MAX < (1LL << 31), "M");
 #endif
 
-// Q4_K and Q5_K: eight 6-bit scales and eight 6-bit minima in 12 bytes, here as three little-endian words.
+// Q4_K and Q5_K: eight 6-bit scales and eight 6-bit minima in 12 bytes, here as three little-endian words. The first
+// four of either come out of one word as bytes, the other four out of its top bits and a word of nibbles.
+QM_FN uint qm_k4_first(uint word) { return word & 0x3f3f3f3fu; }
+QM_FN uint qm_k4_second(uint word, uint nibbles) { return (nibbles & 0x0f0f0f0fu) | ((word >> 2) & 0x30303030u); }
 QM_FN int qm_k4_scale(uint w0, uint w2, uint j) {
-    uint shift = 8u * (j & 3u);
-    uint first = (w0 >> shift) & 63u;
-    uint second = ((w2 >> shift) & 15u) | (((w0 >> shift) & 0xc0u) >> 2);
-    return int(j < 4u ? first : second);
+    uint bytes = j < 4u ? qm_k4_first(w0) : qm_k4_second(w0, w2);
+    return int((bytes >> (8u * (j & 3u))) & 63u);
 }
 QM_FN int qm_k4_min(uint w1, uint w2, uint j) {
-    uint shift = 8u * (j & 3u);
-    uint first = (w1 >> shift) & 63u;
-    uint second = ((w2 >> (shift + 4u)) & 15u) | (((w1 >> shift) & 0xc0u) >> 2);
-    return int(j < 4u ? first : second);
+    uint bytes = j < 4u ? qm_k4_first(w1) : qm_k4_second(w1, w2 >> 4);
+    return int((bytes >> (8u * (j & 3u))) & 63u);
 }
 
 // Q3_K: sixteen 6-bit scales, biased by 32, in 12 bytes.

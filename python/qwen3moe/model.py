@@ -33,7 +33,7 @@ class Model:
     @classmethod
     def from_gguf(
         cls,
-        path: str | os.PathLike[str],
+        path: str | bytes | os.PathLike[str],
         device: str = "auto",
         *,
         progress: Progress = False,
@@ -48,7 +48,7 @@ class Model:
         """
         given = {"threads": threads, "batch": batch}
         options = {name: as_count(value, name, 1) for name, value in given.items() if value is not None}
-        return cls(_core.Model(os.fspath(path), resolve_device(device), **options), progress)
+        return cls(_core.Model(path, resolve_device(device), **options), progress)
 
     @property
     def path(self) -> str:

@@ -91,7 +91,7 @@ def parity(
                     if report:
                         report(len(rows), len(names) * len(lengths))
     absent = {entry["device"]: entry["description"] for entry in _core.backends() if not entry["available"]}
-    return Parity(os.fspath(path), rows, absent)
+    return Parity(os.fsdecode(path), rows, absent)
 
 
 def _run(model: Model, name: str, length: int, reference: dict[int, Floats]) -> ParityRow:

@@ -26,5 +26,7 @@ def reporting(progress: Progress, what: str, unit: str) -> Iterator[ProgressFunc
         def report(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+            if done == total:
+                bar.refresh()  # however quick it was
 
         yield report

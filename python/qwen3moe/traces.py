@@ -56,7 +56,7 @@ def save_trace(
 def load_trace(path: str | os.PathLike[str]) -> StoredTrace:
     """Reads what `save_trace` wrote."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         tokens, positions = arrays.pop("tokens"), arrays.pop("positions")
         return StoredTrace(arrays, tokens, positions, json.loads(str(arrays.pop("metadata"))))

@@ -265,6 +265,23 @@ FUNCTIONS = {
 }
 
 
+# Where functions of one argument are defined, by their bits; the others are everywhere.
+
+
+def _between(low, high):
+    return lambda x: (x >= low) & (x <= high)
+
+
+DOMAINS = {
+    "recip": _between(0x0D800000, 0x71800000),
+    "rsqrt": _between(0x0D800000, 0x71800000),
+    "silu": lambda x: ((x & 0x7FFFFFFF) == 0) | ((x & 0x7FFFFFFF) >= 0x0D800000),
+    "round": lambda x: (x & 0x7FFFFFFF) <= 0x4A800000,
+    "x16_high": lambda x: np.abs(ints(x).astype(np.int64)) <= 32512,
+    "x16_low": lambda x: np.abs(ints(x).astype(np.int64)) <= 32512,
+}
+
+
 def call(name, arguments):
     """As `_core.arithmetic.call`: arguments [n, arity]."""
     with np.errstate(all="ignore"):
@@ -275,7 +292,7 @@ def call(name, arguments):
 # ---- the order-free hash
 
 
-def _mix(h):
+def mix(h):
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return h ^ (h >> np.uint32(16))
@@ -284,9 +301,9 @@ def _mix(h):
 def fold(index, results):
     """The hash of results at their indices: two sums mod 2^32, as one number of 64 bits."""
     index, results = np.asarray(index, np.uint32), np.asarray(results, np.uint32)
-    place = _mix(index + np.uint32(0x9E3779B9))
-    low = int(_mix(results + place).sum(dtype=np.uint64)) % 2**32
-    high = int(_mix(_mix(results ^ np.uint32(0x5BD1E995)) ^ place).sum(dtype=np.uint64)) % 2**32
+    place = mix(index + np.uint32(0x9E3779B9))
+    low = int(mix(results + place).sum(dtype=np.uint64)) % 2**32
+    high = int(mix(mix(results ^ np.uint32(0x5BD1E995)) ^ place).sum(dtype=np.uint64)) % 2**32
     return high << 32 | low
 
 

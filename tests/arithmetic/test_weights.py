@@ -120,6 +120,15 @@ def test_dot_is_the_real_value(name):
     assert (np.abs(y - true) <= 1e-3 * np.linalg.norm(w, axis=1) * np.linalg.norm(x[0].astype(np.float64))).all()
 
 
+@pytest.mark.parametrize("size, zero", [(2.0**-49, False), (2.0**-52, True), (2.0**-70, True)])
+def test_tiny_products_of_floats_become_zero(size, zero):
+    """Under 2^-100 a device that flushes denormals could differ: there a product is 0 everywhere."""
+    x = np.full((1, 4), size, np.float32)
+    for simd in SIMD:
+        y = arithmetic.dot("F32", x.view(np.uint8), 1, 4, x, simd)[0, 0]
+        assert reference.bits(y) == (0 if zero else reference.bits(np.float32(4 * size * size)))
+
+
 # ---- the bounds: no sum of products leaves int32
 
 

@@ -230,6 +230,16 @@ def test_a_closed_pipe_is_no_error(small_model_path: Path) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+def test_any_name_can_be_printed(small_model_path: Path, tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), "é".encode() + b"\xff.gguf")
+    os.symlink(small_model_path, name)
+    for form in ([], ["--json"]):
+        command = [sys.executable, "-m", "qwen3moe", "info", name, *form]
+        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        assert (done.returncode, done.stderr) == (0, "") and ".gguf" in done.stdout
+
+
 def test_no_bar_without_a_terminal(small_model_path: Path) -> None:
     done = python("logits", small_model_path, "--tokens", "1,2")
     assert done.returncode == 0 and done.stderr == ""

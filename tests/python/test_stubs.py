@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip("mypy")
-
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 

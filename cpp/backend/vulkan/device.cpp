@@ -39,8 +39,12 @@ VkDevice open(VkPhysicalDevice physical, std::uint32_t family) {
     queue.queueFamilyIndex = family;
     queue.queueCount = 1;
     queue.pQueuePriorities = &priority;
+    VkPhysicalDeviceVulkan13Features features{};
+    features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES;
+    features.maintenance4 = VK_TRUE;  // shaders give their group's size as SPIR-V 1.6 does
     VkDeviceCreateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO;
+    info.pNext = &features;
     info.queueCreateInfoCount = 1;
     info.pQueueCreateInfos = &queue;
     VkDevice device = VK_NULL_HANDLE;

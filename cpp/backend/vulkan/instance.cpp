@@ -26,7 +26,9 @@ Instance make_instance() {
     info.pApplicationInfo = &application;
     VkInstance handle = VK_NULL_HANDLE;
     if (const VkResult result = vkCreateInstance(&info, nullptr, &handle); result != VK_SUCCESS) {
-        made.reason = "the Vulkan loader made no instance (VkResult " + std::to_string(result) + ")";
+        made.reason = result == VK_ERROR_INCOMPATIBLE_DRIVER
+                          ? "the Vulkan loader finds no driver"
+                          : "the Vulkan loader made no instance (VkResult " + std::to_string(result) + ")";
         return made;
     }
     volkLoadInstance(handle);

@@ -36,7 +36,9 @@ class GGUFFile:
 class Model:
     """A GGUF model opened on one device; immutable, shared by threads."""
 
-    def __init__(self, path: str, device: str = "cpu", *, threads: int = 0, batch: int = 256) -> None: ...
+    def __init__(
+        self, path: str | bytes | os.PathLike[str], device: str = "cpu", *, threads: int = 0, batch: int = 256
+    ) -> None: ...
     @property
     def path(self) -> str: ...
     @property

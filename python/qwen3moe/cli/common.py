@@ -84,7 +84,9 @@ def parse_ranges(text: str | None, what: str) -> list[int] | None:
 
 def show(report: Report, as_json: bool) -> None:
     """Prints a finding in the form that was asked for."""
-    print(json.dumps(plain(report.to_dict()), indent=2, allow_nan=False) if as_json else report)
+    text = json.dumps(plain(report.to_dict()), indent=2, allow_nan=False) if as_json else str(report)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))  # names and metadata hold any character
 
 
 def plain(value: Any) -> Any:
