@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import qwen3moe
-from tests.synth.models import PLAIN, TINY
+from tests.shapes import PLAIN, TINY
 
 WIDE = dict(TINY, hidden=512, experts=8)
 

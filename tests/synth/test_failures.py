@@ -13,8 +13,7 @@ import pytest
 
 from qwen3moe.errors import ArgumentError, FileError
 from qwen3moe.synth import synth
-
-from .models import TINY
+from tests.shapes import TINY
 
 LARGE = dict(preset="qwen3-coder-30b-a3b", layers=1, experts=32)  # half a gigabyte: never written to its end
 

@@ -7,8 +7,9 @@ import pytest
 
 from qwen3moe import _core
 from qwen3moe.synth import synth
+from tests.shapes import TINY
 
-from .models import TINY, metadata, sha256, tensors
+from .models import metadata, sha256, tensors
 
 # Of all tensor data of TINY with seed 0: files made of one seed on two machines must be equal. A change of the
 # generator changes it knowingly.

@@ -5,8 +5,9 @@ import pytest
 
 from qwen3moe import _core
 from qwen3moe.synth import synth
+from tests.shapes import PLAIN, TINY
 
-from .models import PLAIN, TINY, tensors, values
+from .models import tensors, values
 
 EXPERTS, USED = 48, 6  # more than a block of 32 holds
 SHAPE = TINY | dict(layers=3, experts=EXPERTS, experts_used=USED, vocab=640)

@@ -4,8 +4,7 @@ import pytest
 
 from qwen3moe import _core
 from qwen3moe.errors import ArgumentError
-
-from .models import PLAIN, TINY
+from tests.shapes import PLAIN, TINY
 
 
 def types_of(preset="small", types="Q4_K_M", **overrides):

@@ -4,8 +4,9 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from qwen3moe.synth import synth
+from tests.shapes import TINY
 
-from .models import TINY, metadata
+from .models import metadata
 
 NORMAL, CONTROL, UNUSED = 1, 3, 5
 SIZES = [264, 320, 1000, 50000]

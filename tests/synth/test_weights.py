@@ -5,8 +5,9 @@ import pytest
 
 from qwen3moe import _core
 from qwen3moe.synth import synth
+from tests.shapes import PLAIN, TINY
 
-from .models import PLAIN, TINY, tensors, values
+from .models import tensors, values
 
 SHAPE = TINY | dict(layers=1, hidden=512, experts=8, vocab=1024)
 
