@@ -1,4 +1,5 @@
-// F32, F16 and BF16 weights: a warp makes one row, four slots at a time, each a dot256.
+// F32, F16 and BF16 weights, each product a dot256: for few tokens a block of threads makes one, a thread for each of
+// its partial sums; for many a warp makes one row, four slots at a time.
 #include "cuda/dot.cuh"
 #include "cuda/launch.cuh"
 
@@ -7,6 +8,25 @@ namespace {
 
 constexpr uint kWarps = 4;
 constexpr uint kSlots = 4;
+
+template <class Format>
+__global__ void __launch_bounds__(256) dot_floats_single_kernel(const __grid_constant__ Product p) {
+    after_step_before();
+    __shared__ float partial[256];
+    const JobTile tile = job_tile(p, blockIdx.x, 1);
+    if (!tile.job) return;
+    const Job& job = *tile.job;
+    const Slots slots = slots_of(p, blockIdx.y);
+    const uint columns = job.w.columns;
+    const std::size_t row = (std::size_t(slots.expert) * job.rows + tile.first) * columns;
+    const uint slot = slots.slot(0);
+    const float* x = p.in.values + std::size_t(slot / p.slots_per_row) * columns;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (uint i = threadIdx.x; i < columns; i += 256) sum = qm_mul_add(Format::at(job.w, row + i), x[i], sum);
+    sum = qm_settle(tree256(sum, partial));
+    if (threadIdx.x == 0) put(p, job, slot, tile.first, sum);
+}
 
 // Partial sum i takes elements i, i + 256, ...; a lane holds those of index lane + 32 j.
 template <class Format>
@@ -54,10 +74,15 @@ __global__ void __launch_bounds__(32 * kWarps) dot_floats_kernel(const __grid_co
 }  // namespace
 
 cudaError_t dot_floats(const Product& p, cudaStream_t stream) {
-    const dim3 grid((job_tiles(p, 1) + kWarps - 1) / kWarps, p.tiles);
+    const uint rows = job_tiles(p, 1);
     return with_format(
         p.jobs[0].w.type,
-        [&](auto format) { return launch(dot_floats_kernel<decltype(format)>, grid, 32 * kWarps, stream, p); },
+        [&](auto format) {
+            using Format = decltype(format);
+            if (!p.tiled) return launch(dot_floats_single_kernel<Format>, dim3(rows, p.tiles), 256, stream, p);
+            const dim3 grid((rows + kWarps - 1) / kWarps, p.tiles);
+            return launch(dot_floats_kernel<Format>, grid, 32 * kWarps, stream, p);
+        },
         [](auto) { return cudaErrorInvalidValue; });
 }
 

@@ -119,7 +119,7 @@ QM_FN uint qm_to_half(float x) {
     // Normal halves: rebias, then round off 13 bits; a carry moves into the exponent as it should.
     uint normal = (a - 0x38000000u + 0xfffu + ((a >> 13) & 1u)) >> 13;
     // Subnormal halves: count units of 2^-24, rounding off `shift` bits of the significand.
-    uint shift = a >= 0x33000000u ? 126u - (a >> 23) : 24u;
+    uint shift = a >= 0x33000000u && a < 0x38800000u ? 126u - (a >> 23) : 24u;
     uint significand = (a & 0x7fffffu) | 0x800000u;
     uint low = significand & ((1u << shift) - 1u);
     uint half_unit = 1u << (shift - 1u);
