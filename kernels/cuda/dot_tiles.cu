@@ -56,8 +56,9 @@ __device__ __forceinline__ void load_weights(const Job& job, std::size_t matrix,
     for (uint i = 0; i < kRows / 4; i++) {
         const uint r = 4 * i + lane / 8, k = lane & 7;
         const uint row = row0 + r < last ? row0 + r : last;
+        const typename Format::Raw raw = Format::fetch(job.w, matrix + row, block, k);
         Part part;
-        Format::part(job.w, matrix + row, block, k, part);
+        Format::unpack(raw, k, part);
 #pragma unroll
         for (uint h = 0; h < 2; h++) {
             const uint run = Format::run(k, h);
@@ -76,7 +77,7 @@ __device__ __forceinline__ void load_weights(const Job& job, std::size_t matrix,
     if constexpr (Format::kSuper) {
         if (lane < kRows) {
             const uint row = row0 + lane < last ? row0 + lane : last;
-            const Factors f = Format::factors(job.w, matrix + row, block);
+            const Factors f = factors_of<Format>(Format::factor_bits(Format::fetch(job.w, matrix + row, block, 0)));
             s.d[warp][lane][0] = f.d;
             s.dmin[warp][lane][0] = f.dmin;
         }

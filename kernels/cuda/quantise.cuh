@@ -24,9 +24,14 @@ __device__ __forceinline__ uint warp_amax_bits(const float (&x)[N]) {
     return warp_max(most);
 }
 
-// A block of 256 values, of which a lane holds 8 lane .. 8 lane + 7, to block `block` of row `row`.
-__device__ __forceinline__ void quantise256(const float (&x)[8], const Activations& out, std::size_t row, uint block) {
-    const uint lane = threadIdx.x & 31;
+// What a lane makes of its 8 of a block's 256 values: 8 lane .. 8 lane + 7.
+struct Packed {
+    uint2 high, low;
+    int sum;      // of X over the run of 16 that it shares with the lane beside it
+    float scale;  // the block's
+};
+
+__device__ __forceinline__ Packed pack256(const float (&x)[8]) {
     const uint most = warp_amax_bits(x);
     const float inverse = qm_x16_inverse(most);
     uint high[2] = {0, 0}, low[2] = {0, 0};
@@ -38,12 +43,19 @@ __device__ __forceinline__ void quantise256(const float (&x)[8], const Activatio
         low[i / 4] |= (static_cast<uint>(qm_x16_low(q)) & 255u) << (8 * (i % 4));
         sum += q;
     }
-    const std::size_t at = row * out.blocks() + block;
-    reinterpret_cast<uint2*>(out.high)[at * 32 + lane] = make_uint2(high[0], high[1]);
-    reinterpret_cast<uint2*>(out.low)[at * 32 + lane] = make_uint2(low[0], low[1]);
     sum += __shfl_xor_sync(kAllLanes, sum, 1);
-    if ((lane & 1) == 0) out.sums[at * 16 + lane / 2] = sum;
-    if (lane == 0) out.scale[at] = qm_x16_scale(most);
+    return {make_uint2(high[0], high[1]), make_uint2(low[0], low[1]), sum, qm_x16_scale(most)};
+}
+
+// A block of 256 values to block `block` of row `row`.
+__device__ __forceinline__ void quantise256(const float (&x)[8], const Activations& out, std::size_t row, uint block) {
+    const uint lane = threadIdx.x & 31;
+    const Packed packed = pack256(x);
+    const std::size_t at = row * out.blocks() + block;
+    reinterpret_cast<uint2*>(out.high)[at * 32 + lane] = packed.high;
+    reinterpret_cast<uint2*>(out.low)[at * 32 + lane] = packed.low;
+    if ((lane & 1) == 0) out.sums[at * 16 + lane / 2] = packed.sum;
+    if (lane == 0) out.scale[at] = packed.scale;
 }
 
 // The same from value(column), which also is kept as a float; zeros past the row's end.

@@ -2,7 +2,7 @@
 // slots are grouped by expert, where they will be worked on in tiles.
 #include "cuda/dot.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/tree.cuh"
+#include "cuda/softmax.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
@@ -21,30 +21,6 @@ __device__ __forceinline__ Key warp_max(Key x) {
         x = other > x ? other : x;
     }
     return x;
-}
-
-__device__ __forceinline__ float block_max(float x, float* shared) {
-    shared[threadIdx.x] = x;
-    __syncthreads();
-    for (uint j = 0; j < 8; j++) x = qm_max(shared[(threadIdx.x & 31) + 32 * j], x);
-#pragma unroll
-    for (int half = 16; half > 0; half /= 2) x = qm_max(__shfl_xor_sync(kAllLanes, x, half), x);
-    __syncthreads();
-    return x;
-}
-
-__device__ __forceinline__ void softmax(const float* logits, uint n, float* out, float* shared) {
-    float most = logits[0];
-    for (uint i = threadIdx.x; i < n; i += 256) most = qm_max(logits[i], most);
-    most = block_max(most, shared);
-    float partial = 0.0f;
-    for (uint i = threadIdx.x; i < n; i += 256) {
-        out[i] = qm_probability(logits[i], most);
-        partial = qm_add(partial, out[i]);
-    }
-    const float inverse = qm_recip(tree256(partial, shared));
-    for (uint i = threadIdx.x; i < n; i += 256) out[i] = qm_mul(out[i], inverse);
-    __syncthreads();
 }
 
 // A block of threads for each token; its first warp chooses.
