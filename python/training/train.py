@@ -3,9 +3,9 @@
     python3 python/training/train.py --out FOLDER --minutes 8
 
 It needs PyTorch, transformers 5, tokenizers and safetensors, and one GPU of the size of an H200; with --smoke it goes
-through all of its steps on a CPU in a minute. FOLDER gets a HuggingFace checkpoint in float16 (shards of less than
-16 MB), its tokenizer, and training.json: losses, perplexity on files that were not trained on, and what routers and
-activations are like.
+through all of its steps on a CPU in a minute. FOLDER gets eight files: a HuggingFace checkpoint in float16, in shards
+of less than 16 MB, its tokenizer, and training.json with losses, perplexity on files that were not trained on, and what
+routers and activations are like.
 
 The text is small, so what a longer training gains it may lose again by learning by heart. Three trainings, each twice
 as long as the one before, share the time; the validation files choose one, the test files measure it.
@@ -257,14 +257,15 @@ def main() -> None:
     start = time.monotonic()
 
     if args.smoke:
-        args.context, args.batch, args.minutes = 128, 2, 1.0
+        args.context, args.batch, args.layers, args.minutes = 64, 2, 2, 10.0
     device = torch.device("cpu" if args.smoke or not torch.cuda.is_available() else "cuda")
 
-    corpus = Corpus.load(args.source, 60 if args.smoke else None)
+    corpus = Corpus.load(args.source, 150 if args.smoke else None)
     tokenizer = train_tokenizer(list(corpus.train.values()))
     documents = Documents.of(corpus.train, tokenizer)
     held_out = [Documents.of(part, tokenizer) for part in (corpus.validation, corpus.test)]
-    validation, test = (windows(part.joined(part.files), args.context).to(device) for part in held_out)
+    most = 4 if args.smoke else None
+    validation, test = (windows(part.joined(part.files), args.context)[:most].to(device) for part in held_out)
     passed, step_tokens = documents.pass_tokens, args.batch * args.context
     print(f"{len(corpus.train)} files, {passed} tokens a pass; {time.monotonic() - start:.0f} s so far", flush=True)
 
@@ -279,11 +280,11 @@ def main() -> None:
     speed = speeds[experts]
     if speed == 0:
         raise SystemExit("no way of computing experts works here")
-    last = 5 if args.smoke else 40  # seconds for what comes after training
+    last = 40  # seconds for what comes after training
     deadline = start + 60 * args.minutes - last
     # An eighth of the time is for validation, and for what the measurement did not see.
     affordable = (deadline - time.monotonic()) * 7 / 8 * speed / 7
-    unit = 4 if args.smoke else int(min(affordable, args.most_passes * passed / step_tokens))
+    unit = 2 if args.smoke else int(min(affordable, args.most_passes * passed / step_tokens))
     print(f"{speeds} steps/s; {speed * step_tokens:.0f} tokens/s; the shortest training has {unit} steps", flush=True)
 
     runs, best = [], None
