@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,28 +33,37 @@ const gguf::TypeInfo& type_of(const std::string& name) { return named(gguf::kTyp
 class CheckedOutput {
   public:
     CheckedOutput(const Writer& writer, const std::string& path, std::vector<std::uint64_t> sizes)
-        : output_(writer, path), sizes_(std::move(sizes)) {}
+        : output_(std::in_place, writer, path), sizes_(std::move(sizes)) {}
 
-    void write(std::size_t tensor, std::uint64_t offset, const Bytes& data) const {
+    void write(std::size_t tensor, std::uint64_t offset, const Bytes& data) {
         const auto size = static_cast<std::uint64_t>(data.size());
         if (tensor >= sizes_.size() || offset > sizes_[tensor] || size > sizes_[tensor] - offset)
             throw ArgumentError(std::to_string(size) + " bytes at " + std::to_string(offset) + " of tensor " +
                                 std::to_string(tensor) + " are not within it");
         const std::span<const std::uint8_t> bytes(data.data(), size);
+        const gguf::Output& output = open();
         const py::gil_scoped_release released;
-        output_.write(tensor, offset, std::as_bytes(bytes));
+        output.write(tensor, offset, std::as_bytes(bytes));
     }
 
     void commit() {
+        gguf::Output& output = open();
         const py::gil_scoped_release released;
-        output_.commit([] {
+        output.commit([] {
             const py::gil_scoped_acquire held;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();  // Ctrl-C
         });
     }
 
+    void close() { output_.reset(); }
+
   private:
-    gguf::Output output_;
+    gguf::Output& open() {
+        if (!output_) throw SessionError("the file is closed");
+        return *output_;
+    }
+
+    std::optional<gguf::Output> output_;
     const std::vector<std::uint64_t> sizes_;
 };
 
@@ -110,7 +120,8 @@ void bind_quantise(py::module_& m) {
                               "A file being written; it takes its name with commit, and nothing remains of it without.")
         .def("write", &CheckedOutput::write, py::arg("tensor"), py::arg("offset"), py::arg("data"),
              "Bytes of the tensor with this number.")
-        .def("commit", &CheckedOutput::commit);
+        .def("commit", &CheckedOutput::commit)
+        .def("close", &CheckedOutput::close, "Takes away what was not committed.");
     py::class_<WriterHandle>(m, "GGUFWriter",
                              "What a GGUF file will hold: metadata and tensors, all known before it is created.")
         .def(py::init<>())
