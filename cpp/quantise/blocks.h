@@ -41,6 +41,13 @@ inline float rounded(float x, float least, float most) {
 inline std::uint16_t half_bits(float x) { return static_cast<std::uint16_t>(qm_to_half(x)); }
 inline float as_half(float x) { return qm_half(qm_to_half(x)); }
 
+// largest / steps as a half, which must not fall so far short that `largest` is out of reach: among the smallest halves
+// the next is far away.
+inline float step_of(float largest, float steps) {
+    const std::uint32_t nearest = qm_to_half(largest / steps);
+    return qm_half(qm_half(nearest) * (steps + 0.5F) < largest ? nearest + 1 : nearest);
+}
+
 inline float inverse(float x) { return x == 0 ? 0 : 1 / x; }
 
 template <class T>

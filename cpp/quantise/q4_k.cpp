@@ -152,7 +152,7 @@ struct Quantiser {
             largest.minimum = std::max(largest.minimum, wanted[group].minimum);
         }
         Block best;
-        best.d = as_half(largest.scale / kMostScale), best.dmin = as_half(largest.minimum / kMostScale);
+        best.d = step_of(largest.scale, kMostScale), best.dmin = step_of(largest.minimum, kMostScale);
         float least = best.choose(x, wanted);
         for (int round = 0; round < 2; ++round) {
             Block next;

@@ -113,7 +113,7 @@ Block best_block(const float* x) {
         largest = std::max(largest, std::fabs(wanted[group]));
     }
     Block best;
-    best.d = as_half(largest / kMostScale);
+    best.d = step_of(largest, kMostScale);
     float least = best.choose(x, wanted);
     for (int round = 0; round < 2; ++round) {
         Block next;
