@@ -2,19 +2,17 @@
 
     python3 python/training/reference.py CHECKPOINT tests/reference/tiny.npz
 
-For prompt i of the file: `text.i`, `tokens.i` int32 [n] and `logits.i` float16 [n, vocab]; `perplexity.tokens` and
-`perplexity.float32` are a longer text and its perplexity by the same weights in float32 arithmetic.
+For prompt i of the file: `text.i`, `tokens.i` int32 [n] and `logits.i` float16 [n, vocab]. `weights.NAME` are rows from
+all over some matrices, float16, as trained matrices to try quantisers on.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from transformers import Qwen3MoeForCausalLM
 
@@ -49,6 +47,16 @@ PROMPTS = (
     "<|im_start|>user\nWrite the function add: Return a + b.<|im_end|>\n<|im_start|>assistant\ndef add(a, b):\n",
 )
 
+ROWS = 64
+MATRICES = (
+    "model.embed_tokens.weight",
+    "model.layers.0.self_attn.q_proj.weight",
+    "model.layers.1.self_attn.v_proj.weight",
+    "model.layers.2.mlp.experts.gate_up_proj",
+    "model.layers.3.mlp.experts.down_proj",
+    "lm_head.weight",
+)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -70,12 +78,11 @@ def main() -> None:
         arrays |= {f"text.{i}": np.array(text), f"tokens.{i}": np.array(tokens, np.int32), f"logits.{i}": logits}
         print(f"prompt {i}: {len(tokens)} tokens")
 
-    model.float()
-    tokens = tokenizer.encode("".join(PROMPTS)).ids
-    with torch.no_grad():
-        logits = model(torch.tensor([tokens]), use_cache=False).logits[0]
-    arrays["perplexity.tokens"] = np.array(tokens, np.int32)
-    arrays["perplexity.float32"] = np.array(math.exp(float(F.cross_entropy(logits[:-1], torch.tensor(tokens[1:])))))
+    state = model.state_dict()
+    for name in MATRICES:
+        matrix = state[name].reshape(-1, state[name].shape[-1])
+        step = len(matrix) // ROWS
+        arrays[f"weights.{name}"] = matrix[: step * ROWS : step].numpy()
     np.savez_compressed(args.out, **arrays)
     print(f"wrote {args.out}: {args.out.stat().st_size} bytes")
 
