@@ -9,4 +9,5 @@ PYBIND11_MODULE(_core, m) {
     bind_model(m);
     bind_session(m);
     bind_synth(m);
+    bind_quantise(m);
 }

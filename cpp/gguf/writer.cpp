@@ -26,6 +26,50 @@ void Writer::begin_entry(std::string_view key, ValueType type) {
     ++entries_;
 }
 
+void Writer::add(const Entry& entry) {
+    const auto scalar = [&]<class T>(T) {
+        if (const auto* number = std::get_if<std::uint64_t>(&entry.value))
+            add(entry.key, static_cast<T>(*number));
+        else if (const auto* whole = std::get_if<std::int64_t>(&entry.value))
+            add(entry.key, static_cast<T>(*whole));
+        else
+            add(entry.key, static_cast<T>(std::get<double>(entry.value)));
+    };
+    switch (entry.number) {
+        case kUint8:
+            return scalar(std::uint8_t{});
+        case kInt8:
+            return scalar(std::int8_t{});
+        case kUint16:
+            return scalar(std::uint16_t{});
+        case kInt16:
+            return scalar(std::int16_t{});
+        case kUint32:
+            return scalar(std::uint32_t{});
+        case kInt32:
+            return scalar(std::int32_t{});
+        case kUint64:
+            return scalar(std::uint64_t{});
+        case kInt64:
+            return scalar(std::int64_t{});
+        case kFloat32:
+            return scalar(float{});
+        case kFloat64:
+            return scalar(double{});
+        case kBool:
+            return add(entry.key, std::get<bool>(entry.value));
+        case kString:
+            return add(entry.key, std::get<std::string_view>(entry.value));
+        default:
+            break;
+    }
+    const Array& array = std::get<Array>(entry.value);
+    begin_entry(entry.key, kArray);
+    append(metadata_, array.element_type);
+    append(metadata_, array.length);
+    metadata_.append(reinterpret_cast<const char*>(array.data.data()), array.data.size());
+}
+
 std::size_t Writer::add_tensor(std::string_view name, Type type, std::span<const std::uint64_t> shape) {
     append(tensors_, name);
     append(tensors_, static_cast<std::uint32_t>(shape.size()));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "atomic_file.h"
+#include "gguf/file.h"
 #include "gguf/types.h"
 #include "gguf/values.h"
 
@@ -41,6 +42,9 @@ class Writer {
         append<std::uint64_t>(metadata_, values.size());
         for (const T& value : values) append(metadata_, value);
     }
+
+    // An entry as another file has it.
+    void add(const Entry& entry);
 
     // Shape fastest first. Returns the number by which Output knows the tensor.
     std::size_t add_tensor(std::string_view name, Type type, std::span<const std::uint64_t> shape);

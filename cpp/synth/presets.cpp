@@ -4,7 +4,7 @@
 #include <sstream>
 #include <type_traits>
 
-#include "synth/named.h"
+#include "gguf/named.h"
 
 namespace qwen3moe {
 namespace {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "synth/fill.h"
-#include "synth/mix.h"
+#include "gguf/mix.h"
 #include "synth/presets.h"
 
 namespace qwen3moe {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "gguf/types.h"
-#include "synth/mix.h"
+#include "gguf/mix.h"
 #include "synth/presets.h"
 
 namespace qwen3moe {

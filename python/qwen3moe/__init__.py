@@ -9,6 +9,7 @@ from qwen3moe.diff import Divergence, TraceDiff, diff
 from qwen3moe.errors import (
     ArgumentError,
     BackendUnavailableError,
+    CheckpointError,
     ContextFullError,
     DeviceError,
     FileError,
@@ -20,6 +21,7 @@ from qwen3moe.errors import (
 )
 from qwen3moe.hashing import sha256_logits
 from qwen3moe.model import Model
+from qwen3moe.quantize import quantize
 from qwen3moe.session import Session
 from qwen3moe.stages import stages
 from qwen3moe.synth import synth
@@ -28,6 +30,7 @@ from qwen3moe.traces import StoredTrace, load_trace, save_trace
 __all__ = [
     "ArgumentError",
     "BackendUnavailableError",
+    "CheckpointError",
     "Comparison",
     "ContextFullError",
     "DeviceError",
@@ -47,6 +50,7 @@ __all__ = [
     "compare",
     "diff",
     "load_trace",
+    "quantize",
     "save_trace",
     "sha256_logits",
     "stages",

@@ -9,6 +9,10 @@ class GGUFError(Qwen3MoeError, ValueError):
     """A file is not the GGUF model it should be; says where, what was found and what was expected."""
 
 
+class CheckpointError(Qwen3MoeError, ValueError):
+    """A folder is not the HuggingFace checkpoint it should be; says where, what was found and what was expected."""
+
+
 class FileError(Qwen3MoeError, OSError):
     """The operating system refused a file; `errno` is set."""
 

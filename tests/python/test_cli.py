@@ -41,7 +41,7 @@ def python(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_that_are_promised() -> None:
     names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-    assert names == ["info", "logits", "trace", "diff", "parity", "bench", "synth", "doctor"]
+    assert names == ["info", "logits", "trace", "diff", "parity", "bench", "synth", "quantize", "doctor"]
 
 
 def test_help_says_what_each_command_does() -> None:
@@ -156,6 +156,16 @@ def test_synth(run: Run, tmp_path: Path) -> None:
         assert model.config["layers"] == 2
 
 
+def test_quantize(run: Run, small_model_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "m.gguf"
+    status, text, err = run("quantize", small_model_path, out, "--type", "Q8_0", "-t", 1)
+    assert (status, err) == (0, "") and text.startswith(f"wrote {out}: Q8_0, 0.0")
+    document = json.loads(run("quantize", small_model_path, out, "--json")[1])
+    assert (document["type"], document["bytes"]) == ("Q4_K_M", out.stat().st_size)
+    with Model.from_gguf(out) as model:
+        assert {tensor["type"] for tensor in model.tensors()} == {"Q4_K", "Q6_K", "F32"}
+
+
 def test_doctor(run: Run) -> None:
     status, out, _ = run("doctor")
     assert status == 0 and "all is well" in out
@@ -180,6 +190,9 @@ def test_doctor(run: Run) -> None:
         (["trace", "MODEL", "--tokens", "1", "-o", "t.npz", "--layers", "1-"], "--layers has '1-'"),
         (["diff", "nothing.npz", "nothing.npz"], "cannot read nothing.npz"),
         (["bench", "MODEL", "-p", "0", "-n", "0"], "nothing to time"),
+        (["quantize", "nothing", "m.gguf"], "nothing"),
+        (["quantize", "MODEL", "m.gguf", "--type", "Q1"], "type is 'Q1'; expected one of F16, Q8_0"),
+        (["quantize", ".", "m.gguf"], "cannot read config.json"),
         (["synth", "m.gguf", "--preset", "nothing"], "nothing"),
         (["synth", "m.gguf", "--types", "nothing"], "nothing"),
         (["synth", "m.gguf", "--seed", "-1"], "seed is -1"),

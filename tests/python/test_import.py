@@ -56,6 +56,7 @@ def test_logging_is_silent_by_default() -> None:
     ("error", "builtin"),
     [
         (qwen3moe.GGUFError, ValueError),
+        (qwen3moe.CheckpointError, ValueError),
         (qwen3moe.FileError, OSError),
         (qwen3moe.ArgumentError, ValueError),
         (qwen3moe.ContextFullError, RuntimeError),

@@ -1,6 +1,6 @@
-#include "synth/mix.h"
+#include "gguf/mix.h"
 
-#include "synth/named.h"
+#include "gguf/named.h"
 
 namespace qwen3moe {
 namespace {
@@ -47,10 +47,11 @@ const Mix::Base Mix::kBases[] = {
 
 std::string_view part_name(Part part) { return kParts[static_cast<std::size_t>(part)].name; }
 
+Part part_of(std::string_view name) { return named(kParts, name, "class of tensors").part; }
+
 Mix::Mix(std::string_view name, const std::map<std::string, std::string>& exceptions)
     : base_(named(kBases, name, "mix of types")) {
-    for (const auto& [part, type] : exceptions)
-        exceptions_[named(kParts, part, "class of tensors").part] = named(gguf::kTypes, type, "type").type;
+    for (const auto& [part, type] : exceptions) exceptions_[part_of(part)] = named(gguf::kTypes, type, "type").type;
 }
 
 Type Mix::type(Part part, std::uint64_t layer, std::uint64_t layers, bool tied) const {

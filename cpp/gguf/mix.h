@@ -25,6 +25,7 @@ enum class Part {
 };
 
 std::string_view part_name(Part part);  // as in tensor names: "attn_q"
+Part part_of(std::string_view name);    // throws ArgumentError where there is none
 
 class Mix {
   public:
