@@ -146,8 +146,10 @@ __global__ void __launch_bounds__(128) quantise_kernel(uint rows, Activations ou
     const std::size_t item = std::size_t(blockIdx.x) * 4 + threadIdx.x / 32;
     const std::size_t row = item / out.blocks();
     if (row >= rows) return;
-    const auto value = [&](uint i) { return out.values[row * out.columns + i]; };
-    make_block(value, out, row, static_cast<uint>(item % out.blocks()));
+    float x[8];
+    const auto block = static_cast<uint>(item % out.blocks());
+    load8(out.values + row * out.columns, out.columns, 256 * block + 8 * (threadIdx.x & 31), x);
+    quantise256(x, out, row, block);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kRows = 4;
+constexpr uint kRows = 8;
 constexpr uint kSlots = 8;
 
 template <class Format>
@@ -28,11 +28,11 @@ __global__ void __launch_bounds__(256) dot_floats_single_kernel(const __grid_con
     if (threadIdx.x == 0) put(p, job, slot, tile.first, sum);
 }
 
-// Four rows of weights for eight slots at a time: a thread has one partial sum of each of their products.
+// Eight rows of weights for eight slots at a time: a thread has one partial sum of each of their products.
 template <class Format>
 __global__ void __launch_bounds__(256) dot_floats_kernel(const __grid_constant__ Product p) {
     after_step_before();
-    __shared__ float partial[kRows * kSlots][256];
+    __shared__ float partial[kRows][256];
     const JobTile tile = job_tile(p, blockIdx.x, kRows);
     const Job& job = *tile.job;
     const Slots slots = slots_of(p, blockIdx.y);
@@ -60,14 +60,16 @@ __global__ void __launch_bounds__(256) dot_floats_kernel(const __grid_constant__
                 for (uint r = 0; r < kRows; r++) sums[r][s] = qm_mul_add(w[r], value, sums[r][s]);
             }
         }
-        __syncthreads();
 #pragma unroll
-        for (uint i = 0; i < kRows * kSlots; i++) partial[i][threadIdx.x] = sums[i / kSlots][i % kSlots];
-        __syncthreads();
-        for (uint i = threadIdx.x / 32; i < kRows * kSlots; i += 8) {
-            const uint r = i / kSlots, s = s0 + i % kSlots;
-            const float sum = qm_settle(tree256(partial[i]));
-            if ((threadIdx.x & 31) == 0 && r < rows && s < slots.count) put(p, job, slots.slot(s), tile.first + r, sum);
+        for (uint s = 0; s < kSlots; s++) {
+            __syncthreads();
+#pragma unroll
+            for (uint r = 0; r < kRows; r++) partial[r][threadIdx.x] = sums[r][s];
+            __syncthreads();
+            const uint r = threadIdx.x / 32;  // a warp for each row
+            const float sum = qm_settle(tree256(partial[r]));
+            if ((threadIdx.x & 31) == 0 && r < rows && s0 + s < slots.count)
+                put(p, job, slots.slot(s0 + s), tile.first + r, sum);
         }
     }
 }

@@ -58,19 +58,39 @@ __device__ __forceinline__ void quantise256(const float (&x)[8], const Activatio
     if (lane == 0) out.scale[at] = packed.scale;
 }
 
-// The same from value(column), which also is kept as a float; zeros past the row's end.
-template <class Value>
-__device__ __forceinline__ void make_block(Value value, const Activations& out, std::size_t row, uint block) {
+// Eight floats of a row from `first` on; zeros past its end.
+__device__ __forceinline__ void load8(const float* row, uint columns, uint first, float (&x)[8]) {
+    if (columns % 8 == 0) {
+        const float4* from = reinterpret_cast<const float4*>(row + first);
+        const float4 a = first < columns ? from[0] : float4{}, b = first < columns ? from[1] : float4{};
+        x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
+    } else {
+#pragma unroll
+        for (uint i = 0; i < 8; i++) x[i] = first + i < columns ? row[first + i] : 0.0f;
+    }
+}
+
+__device__ __forceinline__ void store8(float* row, uint columns, uint first, const float (&x)[8]) {
+    if (columns % 8 == 0) {
+        float4* to = reinterpret_cast<float4*>(row + first);
+        if (first < columns) {
+            to[0] = make_float4(x[0], x[1], x[2], x[3]);
+            to[1] = make_float4(x[4], x[5], x[6], x[7]);
+        }
+    } else {
+#pragma unroll
+        for (uint i = 0; i < 8; i++)
+            if (first + i < columns) row[first + i] = x[i];
+    }
+}
+
+// A block, which is kept as floats too; make(first, x) gives eight values, zeros past the row's end.
+template <class Make>
+__device__ __forceinline__ void make_block(Make make, const Activations& out, std::size_t row, uint block) {
     const uint first = 256 * block + 8 * (threadIdx.x & 31);
     float x[8];
-#pragma unroll
-    for (uint i = 0; i < 8; i++) {
-        x[i] = 0.0f;
-        if (first + i < out.columns) {
-            x[i] = value(first + i);
-            out.values[row * out.columns + first + i] = x[i];
-        }
-    }
+    make(first, x);
+    store8(out.values + row * out.columns, out.columns, first, x);
     quantise256(x, out, row, block);
 }
 

@@ -17,6 +17,17 @@ struct Part {
     float dmin;      // of blocks of 32 with a minimum: the minimum itself, added
 };
 
+// Every half is a float, so that the device's own conversion has nothing to round.
+__device__ __forceinline__ float half_to_float(uint bits) {
+#if defined(__CUDA_ARCH__)
+    float x;
+    asm("{ .reg .b16 h; cvt.u16.u32 h, %1; cvt.f32.f16 %0, h; }" : "=f"(x) : "r"(bits));
+    return x;
+#else
+    return qm_half(bits & 0xffffu);
+#endif
+}
+
 struct Factors {  // of a super-block
     float d;
     float dmin;
@@ -24,7 +35,7 @@ struct Factors {  // of a super-block
 // From its bits: d, and above them dmin where there are minima.
 template <class Format>
 __device__ __forceinline__ Factors factors_of(uint bits) {
-    return {qm_half(bits & 0xffffu), Format::kMin ? qm_half(bits >> 16) : 0.0f};
+    return {half_to_float(bits), Format::kMin ? half_to_float(bits >> 16) : 0.0f};
 }
 
 template <class T>
@@ -302,8 +313,8 @@ struct Small : Straight {
             return load<std::uint16_t>(w.plane[0] + b * 2);
     }
     static __device__ __forceinline__ void unpack_d(uint d, Part& p) {
-        p.d = qm_half(d & 0xffffu);
-        if constexpr (kMin) p.dmin = qm_half(d >> 16);
+        p.d = half_to_float(d);
+        if constexpr (kMin) p.dmin = half_to_float(d >> 16);
     }
     static __device__ __forceinline__ void bias(Part& p, uint by) {
 #pragma unroll
@@ -329,7 +340,7 @@ struct Q80 : Straight {
                 load<std::uint16_t>(w.plane[0] + b * 2)};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
-        p.d = qm_half(raw.d);
+        p.d = half_to_float(raw.d);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             uint q[4];

@@ -1,5 +1,5 @@
 // The down projections of the chosen experts, weighted, summed in rank order and added to the residual. A warp makes
-// two elements at a time; each of its groups of eight lanes takes every fourth expert.
+// an element at a time; each of its groups of eight lanes takes every fourth expert.
 #include "cuda/launch.cuh"
 #include "cuda/single/product.cuh"
 #include "cuda/single/soon.cuh"
@@ -7,8 +7,8 @@
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kRows = 2;
-constexpr uint kDepth = 3;
+constexpr uint kRows = 1;
+constexpr uint kDepth = 6;
 
 struct Step {
     Weight w;

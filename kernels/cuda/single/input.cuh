@@ -44,13 +44,6 @@ __device__ __forceinline__ void keep_block(const float (&x)[8], const Input& in,
     if (lane == 0) in.scale[block] = packed.scale;
 }
 
-// Eight floats, or zeros past the end; a row's length is a multiple of 32.
-__device__ __forceinline__ void load8(const float* from, bool inside, float (&x)[8]) {
-    const float4* from4 = reinterpret_cast<const float4*>(from);
-    const float4 a = inside ? from4[0] : float4{}, b = inside ? from4[1] : float4{};
-    x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
-}
-
 // `rows` rows of `columns` floats, each in blocks of its own; zeros past a row's end. Ends with a barrier.
 template <class Format>
 __device__ __forceinline__ void quantise_input(const float* x, uint rows, uint columns, const Input& in) {
@@ -62,8 +55,8 @@ __device__ __forceinline__ void quantise_input(const float* x, uint rows, uint c
 #pragma unroll
         for (uint n = 0; n < kTogether; n++) {
             const uint at = i + n * kWarps;
-            const uint column = 256 * (at % blocks) + first;
-            load8(x + std::size_t(at / blocks) * columns + column, at < rows * blocks && column < columns, value[n]);
+            if (at < rows * blocks)
+                load8(x + std::size_t(at / blocks) * columns, columns, 256 * (at % blocks) + first, value[n]);
         }
 #pragma unroll
         for (uint n = 0; n < kTogether; n++)
@@ -102,8 +95,8 @@ struct NormInput {
         for (uint block = threadIdx.x / 32; block < (width + 255) / 256; block += kWarps) {
             const uint first = 256 * block + 8 * (threadIdx.x & 31);
             float value[8], scale[8];
-            load8(row + first, first < width, value);
-            load8(weight + first, first < width, scale);
+            load8(row, width, first, value);
+            load8(weight, width, first, scale);
 #pragma unroll
             for (uint j = 0; j < 8; j++) value[j] = qm_norm(value[j], factor, scale[j]);
             keep_block<Format>(value, in, block);

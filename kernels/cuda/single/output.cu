@@ -6,7 +6,7 @@
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kRows = 2;
+constexpr uint kRows = 1;
 constexpr uint kDepth = 4;
 
 template <class Format>

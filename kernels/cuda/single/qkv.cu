@@ -6,8 +6,8 @@
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kRows = 2;
-constexpr uint kDepth = 3;
+constexpr uint kRows = 1;
+constexpr uint kDepth = 4;
 
 struct Projection {
     Weight w;
