@@ -18,6 +18,9 @@ from qwen3moe.errors import (
     OutOfMemoryError,
     Qwen3MoeError,
     SessionError,
+    SessionFileError,
+    TemplateError,
+    TokenizerError,
 )
 from qwen3moe.hashing import sha256_logits
 from qwen3moe.model import Model
@@ -43,7 +46,10 @@ __all__ = [
     "Qwen3MoeError",
     "Session",
     "SessionError",
+    "SessionFileError",
     "StoredTrace",
+    "TemplateError",
+    "TokenizerError",
     "TraceDiff",
     "__version__",
     "backends",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal
 
@@ -12,11 +13,12 @@ import numpy.typing as npt
 from qwen3moe import _core
 from qwen3moe.counts import as_count
 from qwen3moe.devices import resolve_device
-from qwen3moe.errors import ArgumentError
+from qwen3moe.errors import ArgumentError, TokenizerError
 from qwen3moe.indices import Indices, select_indices
 from qwen3moe.progress import Progress
 from qwen3moe.session import Floats, Session
 from qwen3moe.stages import forward_order, select_stages
+from qwen3moe.tokenizer import Tokenizer
 from qwen3moe.tokens import TokenIds, as_tokens
 
 
@@ -91,6 +93,29 @@ class Model:
     def metadata(self) -> dict[str, Any]:
         """The file's metadata."""
         return self._core.metadata()
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to token ids and back; TokenizerError where the file has no vocabulary, or not one of Qwen's kind."""
+        if isinstance(self._tokenizer, str):
+            raise TokenizerError(self._tokenizer)
+        return self._tokenizer
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | str:
+        """The tokenizer, or why there is none."""
+        try:
+            return Tokenizer(self.metadata())
+        except TokenizerError as error:
+            return str(error)
+
+    def tokenize(self, text: str, *, special: bool = True) -> list[int]:
+        """The token ids of a text. With `special`, control tokens written in it become what they name."""
+        return self.tokenizer.encode(text, special=special)
+
+    def detokenize(self, tokens: TokenIds, *, special: bool = True) -> str:
+        """The text of token ids; without `special`, control tokens show nothing."""
+        return self.tokenizer.decode(tokens, special=special)
 
     def session(self, context: int) -> Session:
         """A new, empty sequence that holds at most `context` tokens."""
