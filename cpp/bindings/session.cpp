@@ -76,19 +76,24 @@ py::object eval(Session& session, const Tokens& tokens, const std::string& posit
     return logits;
 }
 
-py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens) {
+py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens,
+                    const std::string& positions, const py::object& progress) {
+    const Wanted wanted = wanted_of(positions);
     if (sessions.empty() || sessions.size() != tokens.size())
         throw ArgumentError(std::to_string(sessions.size()) + " sessions and " + std::to_string(tokens.size()) +
                             " lists of tokens; give one list per session");
     py::list logits;
     std::vector<Request> requests;
     for (std::size_t i = 0; i < sessions.size(); i++) {
-        Floats array(static_cast<py::ssize_t>(sessions[i]->model().config.vocab));
+        std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(sessions[i]->model().config.vocab)};
+        if (wanted == Wanted::all) shape.insert(shape.begin(), tokens[i].size());
+        if (wanted == Wanted::none) shape = {0};
+        Floats array(shape);
         requests.push_back({sessions[i], span_of(tokens[i]), array.mutable_data()});
         logits.append(array);
     }
-    Evaluation evaluation{.requests = requests, .wanted = Wanted::last};
-    evaluate(evaluation, py::none());
+    Evaluation evaluation{.requests = requests, .wanted = wanted};
+    evaluate(evaluation, progress);
     return logits;
 }
 
@@ -195,7 +200,11 @@ void bind_session(py::module_& m) {
             return std::make_unique<Session>(model, context);
         },
         py::name("session"), py::is_method(m.attr("Model")), py::arg("context"));
-    m.def("eval_batch", eval_batch, py::arg("sessions"), py::arg("tokens"));
+    m.attr("Model").attr("owns") =
+        py::cpp_function([](const ModelHandle& h, const Session& s) { return h.get().get() == &s.model(); },
+                         py::name("owns"), py::is_method(m.attr("Model")), py::arg("session"));
+    m.def("eval_batch", eval_batch, py::arg("sessions"), py::arg("tokens"), py::kw_only(),
+          py::arg("positions") = "last", py::arg("progress") = py::none());
 }
 
 }  // namespace qwen3moe::bindings

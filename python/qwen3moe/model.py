@@ -14,8 +14,11 @@ from qwen3moe import _core
 from qwen3moe.counts import as_count
 from qwen3moe.devices import resolve_device
 from qwen3moe.errors import ArgumentError, TokenizerError
+from qwen3moe.generate import generate
+from qwen3moe.generation import Generation, LogitsProcessor
 from qwen3moe.indices import Indices, select_indices
 from qwen3moe.progress import Progress
+from qwen3moe.sampling import Sampling
 from qwen3moe.session import Floats, Session
 from qwen3moe.stages import forward_order, select_stages
 from qwen3moe.tokenizer import Tokenizer
@@ -148,6 +151,42 @@ class Model:
         finally:
             for session in sessions:
                 session.close()
+
+    def generate(
+        self,
+        prompt: str | TokenIds | Sequence[str] | Sequence[TokenIds],
+        *,
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        seed: int | Sequence[int] = 0,
+        stop: str | Sequence[str] = (),
+        logits_processor: LogitsProcessor | None = None,
+        session: Session | None = None,
+        progress: Progress | None = None,
+    ) -> Generation:
+        """Text that follows a prompt, or each of several: an iterator of pieces, one for each token, that are strings.
+
+        A prompt is text or token ids. Without a temperature, the largest logit decides; with one, the seed does, and
+        the same seed gives the same tokens on every device, for any number of threads and of prompts beside it; several
+        prompts may have a seed each. logits_processor: called with the tokens so far and the logits, returns the logits
+        to choose from. session: to continue, so that what it holds need not be evaluated again; at the end it also
+        holds the prompt and all new tokens but the last.
+        """
+        return generate(
+            self,
+            prompt,
+            Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
+            max_tokens=max_tokens,
+            seed=seed,
+            stop=stop,
+            processor=logits_processor,
+            session=session,
+            progress=self._progress if progress is None else progress,
+        )
 
     def trace(
         self,
