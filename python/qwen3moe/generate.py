@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qwen3moe.counts import as_count
 from qwen3moe.errors import ArgumentError, TokenizerError
-from qwen3moe.generation import Generation, LogitsProcessor, Request, Tokens, as_stops
+from qwen3moe.generation import Generation, LogitsProcessor, Request, as_stops
 from qwen3moe.progress import Progress
 from qwen3moe.sampling import Sampling
+from qwen3moe.texts import Texts, as_prompts
 from qwen3moe.tokenizer import Tokenizer
-from qwen3moe.tokens import TokenIds, as_tokens
 from qwen3moe.vocabulary import named_ends
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 def generate(
     model: Model,
-    prompt: str | TokenIds | Sequence[str] | Sequence[TokenIds],
+    prompt: Texts,
     sampling: Sampling,
     *,
     max_tokens: int,
@@ -34,7 +32,7 @@ def generate(
     progress: Progress,
 ) -> Generation:
     """As `Model.generate`."""
-    prompts = as_prompts(model, prompt)
+    prompts = as_prompts(model, prompt, "prompt")
     if processor is not None and not callable(processor):
         raise ArgumentError(f"logits_processor is {processor!r:.40}; expected a function of tokens and logits")
     if session is not None and len(prompts) != 1:
@@ -66,27 +64,6 @@ def _tokenizer(model: Model) -> Tokenizer | None:
         return model.tokenizer
     except TokenizerError:
         return None
-
-
-def as_prompts(model: Model, prompt: str | TokenIds | Sequence[str] | Sequence[TokenIds]) -> list[Tokens]:
-    """One prompt or several, each text or ids, as ids."""
-    if isinstance(prompt, str) or not _is_several(prompt):
-        return [_as_prompt(model, prompt, "prompt")]
-    return [_as_prompt(model, one, f"prompt[{i}]") for i, one in enumerate(prompt)]
-
-
-def _is_several(prompt: Any) -> bool:
-    if isinstance(prompt, np.ndarray):
-        return prompt.ndim == 2
-    return isinstance(prompt, Sequence) and len(prompt) > 0 and isinstance(prompt[0], Iterable)
-
-
-def _as_prompt(model: Model, prompt: Any, what: str) -> Tokens:
-    ids = model.tokenize(prompt) if isinstance(prompt, str) else prompt
-    tokens = as_tokens(ids, empty=True)
-    if not tokens.size:
-        raise ArgumentError(f"{what} is empty; expected a token at least")
-    return tokens
 
 
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:

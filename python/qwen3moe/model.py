@@ -14,13 +14,17 @@ from qwen3moe import _core
 from qwen3moe.counts import as_count
 from qwen3moe.devices import resolve_device
 from qwen3moe.errors import ArgumentError, TokenizerError
+from qwen3moe.experts import ExpertStats, expert_stats
 from qwen3moe.generate import generate
 from qwen3moe.generation import Generation, LogitsProcessor
 from qwen3moe.indices import Indices, select_indices
+from qwen3moe.perplexity import Convention, Perplexity, perplexity
 from qwen3moe.progress import Progress
 from qwen3moe.sampling import Sampling
+from qwen3moe.scoring import Part, Score, score_parts
 from qwen3moe.session import Floats, Session
 from qwen3moe.stages import forward_order, select_stages
+from qwen3moe.texts import Text, Texts, as_prompt, as_prompts
 from qwen3moe.tokenizer import Tokenizer
 from qwen3moe.tokens import TokenIds, as_tokens
 
@@ -154,7 +158,7 @@ class Model:
 
     def generate(
         self,
-        prompt: str | TokenIds | Sequence[str] | Sequence[TokenIds],
+        prompt: Texts,
         *,
         max_tokens: int = 256,
         temperature: float = 0.0,
@@ -187,6 +191,36 @@ class Model:
             session=session,
             progress=self._progress if progress is None else progress,
         )
+
+    def score(self, texts: Texts, *, progress: Progress | None = None) -> list[Score]:
+        """The log-probability of every token but the first of each text (or of its ids), evaluated together."""
+        parts = [Part(tokens) for tokens in as_prompts(self, texts, "text", empty=True)]
+        return score_parts(self._core, parts, self._progress if progress is None else progress)
+
+    def perplexity(
+        self,
+        text: Text,
+        *,
+        window: int | None = None,
+        stride: int | None = None,
+        convention: Convention = "hf",
+        progress: Progress | None = None,
+    ) -> Perplexity:
+        """Perplexity over windows of a text or of its ids, with its standard error.
+
+        "hf": windows begin every `stride` tokens, half a window by default; each token is scored once, in the first
+        window that holds it, with what stands before it there. "llama.cpp": windows do not overlap, the second half of
+        each is scored, and the rest at the end is left out. window: 512 by default.
+        """
+        tokens = as_prompt(self, text, "text")
+        beginning = self.tokenizer.vocabulary.beginning if isinstance(text, str) else None
+        wanted = self._progress if progress is None else progress
+        return perplexity(self._core, tokens, window, stride, convention, beginning, wanted)
+
+    def expert_stats(self, text: Text, *, progress: Progress | None = None) -> ExpertStats:
+        """How often each expert of each layer is chosen on a text or its ids, its mean weight, and the entropy."""
+        tokens = as_prompt(self, text, "text")
+        return expert_stats(self._core, tokens, self._progress if progress is None else progress)
 
     def trace(
         self,
