@@ -175,6 +175,23 @@ py::dict trace(Session& session, const Tokens& tokens, const std::vector<std::st
     return collector.arrays(model.config);
 }
 
+void read_cache(Session& session, const py::function& take) {
+    py::gil_scoped_release release;
+    session.read([&](std::span<const std::byte> bytes) {
+        py::gil_scoped_acquire gil;
+        take(py::memoryview::from_memory(bytes.data(), static_cast<py::ssize_t>(bytes.size())));
+    });
+}
+
+void write_cache(Session& session, const Tokens& tokens, const py::function& fill) {
+    const auto ids = span_of(tokens);
+    py::gil_scoped_release release;
+    session.write(ids, [&](std::span<std::byte> bytes) {
+        py::gil_scoped_acquire gil;
+        fill(py::memoryview::from_memory(bytes.data(), static_cast<py::ssize_t>(bytes.size())));
+    });
+}
+
 }  // namespace
 
 void bind_session(py::module_& m) {
@@ -192,6 +209,9 @@ void bind_session(py::module_& m) {
              py::arg("positions") = py::none())
         .def("fork", &Session::fork, py::call_guard<py::gil_scoped_release>())
         .def("truncate", &Session::truncate, py::arg("position"))
+        .def("read", read_cache, py::arg("take"), "Calls take(bytes) for each layer of the cache.")
+        .def("write", write_cache, py::arg("tokens").noconvert(), py::arg("fill"),
+             "Calls fill(bytes to be set) for each layer; the session is empty before.")
         .def("close", &Session::close);
     m.attr("Model").attr("session") = py::cpp_function(
         [](const ModelHandle& h, std::uint32_t context) {

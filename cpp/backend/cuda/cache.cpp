@@ -1,6 +1,8 @@
 #include "backend/cuda/cache.h"
 
+#include <cstring>
 #include <string>
+#include <vector>
 
 namespace qwen3moe::cuda {
 namespace {
@@ -18,6 +20,26 @@ std::uint64_t cut(void* base, const CacheShape& s, CacheView& view) {
     arena.take(view.v_scale, rows_of(s));
     return arena.bytes();
 }
+
+// Between the host and rows [0, positions) of each head of a layer; on the host the heads follow each other.
+void move_heads(const CacheShape& s, std::uint32_t layer, std::uint32_t positions, void* device, void* host,
+                std::size_t row_bytes, cudaMemcpyKind kind) {
+    const std::size_t pitch = s.context * row_bytes, width = positions * row_bytes;
+    if (width == 0) return;
+    void* const first = static_cast<std::byte*>(device) + std::size_t(layer) * s.kv_heads * pitch;
+    const bool up = kind == cudaMemcpyHostToDevice;
+    check(cudaMemcpy2D(up ? first : host, up ? pitch : width, up ? host : first, up ? width : pitch, width, s.kv_heads,
+                       kind),
+          up ? "filling a cache" : "reading a cache");
+}
+
+// Where the parts of a layer's canonical bytes begin.
+struct Parts {
+    std::size_t values, scales;  // bytes of K's, and of V's
+    Parts(const CacheShape& s, std::uint32_t positions)
+        : values(std::size_t(s.kv_heads) * positions * s.head_dim * sizeof(std::int16_t)),
+          scales(std::size_t(s.kv_heads) * positions * sizeof(float)) {}
+};
 
 }  // namespace
 
@@ -55,6 +77,49 @@ std::unique_ptr<Cache> DeviceCache::copy(std::uint32_t positions) const {
     copy_rows(to.v_scale, view_.v_scale, sizeof(float));
     check(cudaStreamSynchronize(nullptr), "copying a cache");
     return made;
+}
+
+// K lies here as the digits of a row, all high ones and then all low ones; the canonical bytes have whole values.
+void DeviceCache::read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const {
+    const Current current(shape_.device);
+    const Parts parts(shape_, positions);
+    const std::size_t dim = shape_.head_dim;
+    const auto down = [&](void* device, void* host, std::size_t row_bytes) {
+        move_heads(shape_, layer, positions, device, host, row_bytes, cudaMemcpyDeviceToHost);
+    };
+    std::vector<std::int8_t> digits(parts.values);
+    down(view_.k, digits.data(), 2 * dim);
+    for (std::size_t row = 0; row < parts.values / (2 * dim); row++)
+        for (std::size_t i = 0; i < dim; i++) {
+            const std::int8_t* const d = digits.data() + row * 2 * dim + i;
+            const auto whole = static_cast<std::int16_t>(256 * d[0] + d[dim]);
+            std::memcpy(out.data() + (row * dim + i) * sizeof whole, &whole, sizeof whole);
+        }
+    down(view_.k_scale, out.data() + parts.values, sizeof(float));
+    down(view_.v, out.data() + parts.values + parts.scales, dim * sizeof(std::int16_t));
+    down(view_.v_scale, out.data() + 2 * parts.values + parts.scales, sizeof(float));
+}
+
+void DeviceCache::write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) {
+    const Current current(shape_.device);
+    const Parts parts(shape_, positions);
+    const std::size_t dim = shape_.head_dim;
+    std::vector<std::byte> host(in.begin(), in.end());
+    const auto up = [&](void* device, void* from, std::size_t row_bytes) {
+        move_heads(shape_, layer, positions, device, from, row_bytes, cudaMemcpyHostToDevice);
+    };
+    std::vector<std::int8_t> digits(parts.values);
+    for (std::size_t row = 0; row < parts.values / (2 * dim); row++)
+        for (std::size_t i = 0; i < dim; i++) {
+            std::int16_t whole;
+            std::memcpy(&whole, in.data() + (row * dim + i) * sizeof whole, sizeof whole);
+            digits[row * 2 * dim + i] = static_cast<std::int8_t>(qm_x16_high(whole));
+            digits[row * 2 * dim + dim + i] = static_cast<std::int8_t>(qm_x16_low(whole));
+        }
+    up(view_.k, digits.data(), 2 * dim);
+    up(view_.k_scale, host.data() + parts.values, sizeof(float));
+    up(view_.v, host.data() + parts.values + parts.scales, dim * sizeof(std::int16_t));
+    up(view_.v_scale, host.data() + 2 * parts.values + parts.scales, sizeof(float));
 }
 
 }  // namespace qwen3moe::cuda
