@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 
 from qwen3moe import _core
+from qwen3moe.chat import CHATML, Message, render_chat, shared_prefix
 from qwen3moe.counts import as_count
 from qwen3moe.devices import resolve_device
 from qwen3moe.errors import ArgumentError, TokenizerError
@@ -215,6 +216,51 @@ class Model:
             session=session,
             progress=self._progress if progress is None else progress,
         )
+
+    def render_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The text of a conversation by the file's chat template, or by ChatML where it has none.
+
+        variables: more of what the template knows, such as `enable_thinking`. TemplateError where the template fails,
+        or does what it may not: it runs in a sandbox, in a process with little time and memory.
+        """
+        vocabulary = self.tokenizer.vocabulary
+        return render_chat(
+            vocabulary.chat_template or CHATML,
+            messages,
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            variables={**vocabulary.names, **(variables or {})},
+        )
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        variables: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+        **options: Any,
+    ) -> Generation:
+        """The next message of a conversation, such as [{"role": "user", "content": "Hi"}]: see `render_chat`, and
+        `generate` for the options.
+
+        session: keeps what it holds as far as the conversation begins alike, so that only the rest is evaluated.
+        """
+        text = self.render_chat(messages, tools=tools, variables=variables)
+        tokens = self.tokenizer.encode(text, beginning=False)
+        if session is None:
+            return self.generate(tokens, **options)
+        kept = shared_prefix(session.tokens, tokens)
+        generation = self.generate(tokens[kept:], session=session, **options)
+        session.truncate(kept)
+        return generation
 
     def score(self, texts: Texts, *, progress: Progress | None = None) -> list[Score]:
         """The log-probability of every token but the first of each text (or of its ids), evaluated together."""

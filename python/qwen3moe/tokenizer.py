@@ -30,8 +30,11 @@ class Tokenizer:
     def __init__(self, metadata: Mapping[str, Any]) -> None:
         self.vocabulary = read_vocabulary(metadata)
 
-    def encode(self, text: str, *, special: bool = True) -> list[int]:
-        """The ids of a text. With `special`, control tokens written in it, as <|im_end|>, become what they name."""
+    def encode(self, text: str, *, special: bool = True, beginning: bool = True) -> list[int]:
+        """The ids of a text. With `special`, control tokens written in it, as <|im_end|>, become what they name.
+
+        With both, the token that begins a text comes first, where the file wants one.
+        """
         if not isinstance(text, str):
             raise ArgumentError(f"text is {text!r:.40} ({type(text).__name__}); expected str")
         try:
@@ -40,7 +43,7 @@ class Tokenizer:
             raise ArgumentError(f"text has {text[error.start]!r} at {error.start}, which is no character") from None
         ids: list[int] = (self._all if special else self._no_control).encode(text).ids
         first = self.vocabulary.beginning
-        return ids if first is None or not special else [first, *ids]
+        return [first, *ids] if first is not None and special and beginning else ids
 
     def decode(self, tokens: TokenIds, *, special: bool = True) -> str:
         """The text of ids; without `special`, control tokens show nothing. Bytes that are no UTF-8 become U+FFFD."""

@@ -17,6 +17,9 @@ _MODEL, _PRETOKENIZER = "gpt2", "qwen2"
 _ENDS = ("<|im_end|>", "<|endoftext|>")
 
 
+_NAMES = {"bos": "bos", "eos": "eos", "pad": "padding"}
+
+
 class Kind(IntEnum):
     """What a token is, as GGUF numbers it."""
 
@@ -47,6 +50,7 @@ class Vocabulary:
     ids: dict[str, int]
     beginning: int | None  # where every text starts with a token of its own
     ends: frozenset[int]
+    names: dict[str, str]  # the text of special tokens by what a chat template calls them
     chat_template: str | None
 
 
@@ -69,6 +73,7 @@ def read_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary:
         ids=ids,
         beginning=_beginning(metadata, len(tokens)),
         ends=_ends(metadata, ids, kinds),
+        names=_names(metadata, tokens),
         chat_template=_optional(metadata, "tokenizer.chat_template", str),
     )
 
@@ -144,6 +149,11 @@ def _beginning(metadata: Mapping[str, Any], count: int) -> int | None:
     if first is None:
         _refuse("add_bos_token", "true without a bos_token_id", "both")
     return first
+
+
+def _names(metadata: Mapping[str, Any], tokens: list[str]) -> dict[str, str]:
+    ids = {f"{name}_token": _id(metadata, key, len(tokens)) for name, key in _NAMES.items()}
+    return {name: tokens[i] for name, i in ids.items() if i is not None}
 
 
 def named_ends(metadata: Mapping[str, Any], count: int = 2**31) -> frozenset[int]:
