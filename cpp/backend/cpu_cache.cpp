@@ -59,4 +59,30 @@ std::unique_ptr<Cache> CpuCache::copy(std::uint32_t positions) const {
     return made;
 }
 
+// The canonical bytes in order: move(where they lie here, how many).
+template <class Move>
+void CpuCache::each_run(std::uint32_t layer, std::uint32_t positions, Move move) const {
+    for (std::size_t kv = 0; kv < 2; kv++) {
+        const std::size_t first = (std::size_t(layer) * 2 + kv) * kv_heads_;
+        for (std::size_t r = first; r < first + kv_heads_; r++)
+            move(values_.get() + r * context_ * head_dim_, positions * std::size_t(head_dim_) * sizeof(std::int16_t));
+        for (std::size_t r = first; r < first + kv_heads_; r++)
+            move(scales_.get() + r * context_, positions * sizeof(float));
+    }
+}
+
+void CpuCache::read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const {
+    each_run(layer, positions, [&](const void* here, std::size_t bytes) {
+        std::memcpy(out.data(), here, bytes);
+        out = out.subspan(bytes);
+    });
+}
+
+void CpuCache::write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) {
+    each_run(layer, positions, [&](void* here, std::size_t bytes) {
+        std::memcpy(here, in.data(), bytes);
+        in = in.subspan(bytes);
+    });
+}
+
 }  // namespace qwen3moe

@@ -14,6 +14,8 @@ class CpuCache final : public Cache {
 
     std::uint32_t context() const override { return context_; }
     std::unique_ptr<Cache> copy(std::uint32_t positions) const override;
+    void read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const override;
+    void write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) override;
 
     cpu::KvLayer layer(std::uint32_t index) const;
 
@@ -21,6 +23,9 @@ class CpuCache final : public Cache {
     struct Free {
         void operator()(void* p) const;
     };
+
+    template <class Move>
+    void each_run(std::uint32_t layer, std::uint32_t positions, Move move) const;
 
     std::uint32_t layers_;
     std::uint32_t kv_heads_;
