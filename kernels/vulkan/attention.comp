@@ -1,0 +1,131 @@
+#version 460
+// Causal attention, its first half: every block of 256 keys of every head by itself, a thread for each key. merge.comp
+// has the second.
+#extension GL_GOOGLE_include_directive : require
+#include "vulkan/prelude.glsl"
+#include "vulkan/dot4.glsl"
+#include "vulkan/tree.glsl"
+
+layout(local_size_x = 256) in;
+layout(constant_id = 1) const uint kDim = 128u;
+layout(push_constant) uniform Constants { AttentionConstants c; };
+layout(binding = 0) readonly buffer QueryDigits { uvec4 query_digits[]; };
+layout(binding = 1) readonly buffer QueryScale { float query_scale[]; };
+layout(binding = 2) readonly buffer Places { Place places[]; };
+layout(binding = 3) readonly buffer Caches { uvec2 caches[]; };
+layout(binding = 4) writeonly buffer Values { float values[]; };    // [tokens][heads][count][head_dim]
+layout(binding = 5) writeonly buffer Maximum { float maximum[]; };  // [tokens][heads][count]
+layout(binding = 6) writeonly buffer Total { float total[]; };      // [tokens][heads][count]
+
+const uint kQuads = kDim / 16u;   // of a head's digit
+const uint kLanes = kDim / 4u;    // threads that share a row of V
+const uint kGroups = 256u / kLanes;
+
+shared uvec4 query[16];           // high digits, low digits
+shared float maxima[256];
+shared float first_maxima[16];
+shared uint most;
+shared ivec2 weights[256];        // the two digits of p * dv
+shared ivec4 sums[2][256];        // of a group's keys, for each digit
+
+// Sums over the head of one key times each digit of Q.
+ivec2 score_of(uvec2 keys, uint row) {
+    Quads k = Quads(keys);
+    uint at = row / QM_KEY_TILE * 2u * kQuads * QM_KEY_TILE + row % QM_KEY_TILE;
+    ivec2 high = ivec2(0), low = ivec2(0);
+    for (uint part = 0u; part < kQuads; part++) {
+        uvec4 k_high = k.at[at + part * QM_KEY_TILE];
+        uvec4 k_low = k.at[at + (kQuads + part) * QM_KEY_TILE];
+        high += ivec2(dot16(k_high, query[part]), dot16(k_low, query[part]));
+        low += ivec2(dot16(k_high, query[kQuads + part]), dot16(k_low, query[kQuads + part]));
+    }
+    return ivec2(256 * high.x + high.y, 256 * low.x + low.y);
+}
+
+float block_max(float x) {
+    uint t = gl_LocalInvocationIndex;
+    maxima[t] = x;
+    barrier();
+    float result = maxima[t & 15u];
+    if (t < 16u) {
+        [[unroll]] for (uint j = 1u; j < 16u; j++) result = qm_max(maxima[t + 16u * j], result);
+        first_maxima[t] = result;
+    }
+    barrier();
+    result = first_maxima[0];
+    [[unroll]] for (uint j = 1u; j < 16u; j++) result = qm_max(first_maxima[j], result);
+    return result;
+}
+
+// Sums over the block's keys of V times a digit of its weight: a thread has four dimensions of every kGroups-th key.
+void weigh_values(uvec2 v, uint row, uint keys) {
+    uint t = gl_LocalInvocationIndex;
+    Pairs pairs = Pairs(v);
+    ivec4 high = ivec4(0), low = ivec4(0);
+    for (uint j = t / kLanes; j < keys; j += kGroups) {
+        ivec2 two = ivec2(pairs.at[(row + j) * kLanes + t % kLanes]);
+        ivec4 x = ivec4((two.x << 16) >> 16, two.x >> 16, (two.y << 16) >> 16, two.y >> 16);
+        ivec2 w = weights[j];
+        high += w.x * x;
+        low += w.y * x;
+    }
+    sums[0][t] = high;
+    sums[1][t] = low;
+}
+
+void key_block(uint b, uint h, uint t) {
+    uint token = c.first + t;
+    Place place = places[token];
+    uint first = b * QM_KEY_BLOCK;
+    if (first > place.position) return;
+    uint keys = min(QM_KEY_BLOCK, place.position + 1u - first);
+    uint j = gl_LocalInvocationIndex;
+    uint head = token * c.p.heads + h;
+    if (j < 2u * kQuads) query[j] = query_digits[head * 2u * kQuads + j];
+    if (j == 0u) most = 0u;
+    barrier();
+
+    uvec2 cache = caches[c.layer * c.sequences + place.sequence];
+    uint rows = c.p.kv_heads * place.context;
+    uint row = h / (c.p.heads / c.p.kv_heads) * place.context + first;
+    Floats scales = Floats(after(cache, rows * 4u * kDim));
+    bool inside = j < keys;
+    float score = QM_SCORE_FLOOR;
+    if (inside) {
+        ivec2 sum = score_of(cache, row + j);
+        score = qm_score(query_scale[head], scales.at[row + j], sum.x, sum.y);
+    }
+    float block_maximum = block_max(score);
+
+    float probability = inside ? qm_probability(score, block_maximum) : 0.0f;
+    float scaled = inside ? qm_mul(probability, scales.at[rows + row + j]) : 0.0f;
+    atomicMax(most, qm_abs_bits(scaled));
+    float block_total = tree256(probability);
+    int q = qm_x16(scaled, qm_x16_inverse(most));
+    weights[j] = ivec2(qm_x16_high(q), qm_x16_low(q));
+    barrier();
+
+    weigh_values(after(cache, rows * 2u * kDim), row, keys);
+    barrier();
+    uint at = (t * c.p.heads + h) * c.count + b;
+    if (j < kLanes) {
+        ivec4 high = ivec4(0), low = ivec4(0);
+        [[unroll]] for (uint g = 0u; g < kGroups; g++) {
+            high += sums[0][g * kLanes + j];
+            low += sums[1][g * kLanes + j];
+        }
+        float scale = qm_x16_scale(most);
+        [[unroll]] for (uint i = 0u; i < 4u; i++)
+            values[at * kDim + 4u * j + i] = qm_block_value(scale, high[i], low[i]);
+    }
+    if (j == 0u) {
+        maximum[at] = block_maximum;
+        total[at] = block_total;
+    }
+    barrier();
+}
+
+void main() {
+    for (uint b = gl_WorkGroupID.x; b < c.count; b += gl_NumWorkGroups.x)
+        key_block(b, gl_WorkGroupID.y, gl_WorkGroupID.z);
+}
