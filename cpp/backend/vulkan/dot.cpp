@@ -19,7 +19,8 @@ std::uint32_t tiles_of(const Product& p) {
 void dot_jobs(Recording& work, const Product& p, std::span<const Job> jobs, const Region& nothing) {
     const bool floats = is_float(jobs[0].w.type), tiled = takes_tiles(p.tokens);
     const Shader shader = floats ? Shader::dot_floats : (tiled ? Shader::dot_tiles : Shader::dot_singles);
-    const std::uint32_t tile_rows = floats ? 1 : (tiled ? QM_TILE_ROWS : qm_single_rows(p.in.blocks()));
+    const std::uint32_t single_rows = floats ? 1 : qm_single_rows(p.in.blocks());
+    const std::uint32_t tile_rows = !tiled ? single_rows : (floats ? QM_FLOAT_ROWS : QM_TILE_ROWS);
     const Region to = spanning(jobs.front().to, jobs.back().to);
     DotParams params{};
     params.columns = p.in.columns;
