@@ -1,12 +1,12 @@
 #version 460
-// Causal attention, its first half: every block of 256 keys of every head by itself, a thread for each key. merge.comp
-// has the second.
+// Causal attention, its first half: every block of 256 keys of every head by itself, each thread with its share of them.
+// merge.comp has the second.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
 #include "vulkan/dot4.glsl"
-#include "vulkan/tree.glsl"
+#include "vulkan/tree256.glsl"
+#include "vulkan/x16.glsl"
 
-layout(local_size_x = 256) in;
 layout(constant_id = 1) const uint kDim = 128u;
 layout(push_constant) uniform Constants { AttentionConstants c; };
 layout(binding = 0) readonly buffer QueryDigits { uvec4 query_digits[]; };
@@ -19,14 +19,14 @@ layout(binding = 6) writeonly buffer Total { float total[]; };      // [tokens][
 
 const uint kQuads = kDim / 16u;   // of a head's digit
 const uint kLanes = kDim / 4u;    // threads that share a row of V
-const uint kGroups = 256u / kLanes;
+const uint kGroups = kThreads / kLanes;
 
 shared uvec4 query[16];           // high digits, low digits
-shared float maxima[256];
+shared float maxima[kThreads];
 shared float first_maxima[16];
 shared uint most;
 shared ivec2 weights[256];        // the two digits of p * dv
-shared ivec4 sums[2][256];        // of a group's keys, for each digit
+shared ivec4 sums[2][kThreads];   // of a group's keys, for each digit
 
 // Sums over the head of one key times each digit of Q.
 ivec2 score_of(uvec2 keys, uint row) {
@@ -46,15 +46,14 @@ float block_max(float x) {
     uint t = gl_LocalInvocationIndex;
     maxima[t] = x;
     barrier();
-    float result = maxima[t & 15u];
     if (t < 16u) {
-        [[unroll]] for (uint j = 1u; j < 16u; j++) result = qm_max(maxima[t + 16u * j], result);
-        first_maxima[t] = result;
+        for (uint j = t + 16u; j < kThreads; j += 16u) x = qm_max(maxima[j], x);
+        first_maxima[t] = x;
     }
     barrier();
-    result = first_maxima[0];
-    [[unroll]] for (uint j = 1u; j < 16u; j++) result = qm_max(first_maxima[j], result);
-    return result;
+    x = first_maxima[0];
+    [[unroll]] for (uint j = 1u; j < 16u; j++) x = qm_max(first_maxima[j], x);
+    return x;
 }
 
 // Sums over the block's keys of V times a digit of its weight: a thread has four dimensions of every kGroups-th key.
@@ -79,46 +78,57 @@ void key_block(uint b, uint h, uint t) {
     uint first = b * QM_KEY_BLOCK;
     if (first > place.position) return;
     uint keys = min(QM_KEY_BLOCK, place.position + 1u - first);
-    uint j = gl_LocalInvocationIndex;
+    uint thread = gl_LocalInvocationIndex;
     uint head = token * c.p.heads + h;
-    if (j < 2u * kQuads) query[j] = query_digits[head * 2u * kQuads + j];
-    if (j == 0u) most = 0u;
+    if (thread < 2u * kQuads) query[thread] = query_digits[head * 2u * kQuads + thread];
+    if (thread == 0u) most = 0u;
     barrier();
 
     uvec2 cache = caches[c.layer * c.sequences + place.sequence];
     uint rows = c.p.kv_heads * place.context;
     uint row = h / (c.p.heads / c.p.kv_heads) * place.context + first;
     Floats scales = Floats(after(cache, rows * 4u * kDim));
-    bool inside = j < keys;
-    float score = QM_SCORE_FLOOR;
-    if (inside) {
+    vec4 scores = vec4(QM_SCORE_FLOOR);  // of this thread's keys
+    float own_maximum = QM_SCORE_FLOOR;
+    for (uint i = 0u; i < kShare; i++) {
+        uint j = thread + kThreads * i;
+        if (j >= keys) break;
         ivec2 sum = score_of(cache, row + j);
-        score = qm_score(query_scale[head], scales.at[row + j], sum.x, sum.y);
+        scores[i] = qm_score(query_scale[head], scales.at[row + j], sum.x, sum.y);
+        own_maximum = qm_max(scores[i], own_maximum);
     }
-    float block_maximum = block_max(score);
+    float block_maximum = block_max(own_maximum);
 
-    float probability = inside ? qm_probability(score, block_maximum) : 0.0f;
-    float scaled = inside ? qm_mul(probability, scales.at[rows + row + j]) : 0.0f;
-    atomicMax(most, qm_abs_bits(scaled));
-    float block_total = tree256(probability);
-    int q = qm_x16(scaled, qm_x16_inverse(most));
-    weights[j] = ivec2(qm_x16_high(q), qm_x16_low(q));
+    vec4 probabilities = vec4(0.0f), scaled = vec4(0.0f);
+    for (uint i = 0u; i < kShare; i++) {
+        uint j = thread + kThreads * i;
+        if (j >= keys) break;
+        probabilities[i] = qm_probability(scores[i], block_maximum);
+        scaled[i] = qm_mul(probabilities[i], scales.at[rows + row + j]);
+    }
+    atomicMax(most, most_of(scaled));
+    float block_total = tree256(probabilities);
+    float inverse = qm_x16_inverse(most);
+    for (uint i = 0u; i < kShare; i++) {
+        int q = qm_x16(scaled[i], inverse);
+        weights[thread + kThreads * i] = ivec2(qm_x16_high(q), qm_x16_low(q));
+    }
     barrier();
 
     weigh_values(after(cache, rows * 2u * kDim), row, keys);
     barrier();
     uint at = (t * c.p.heads + h) * c.count + b;
-    if (j < kLanes) {
+    if (thread < kLanes) {
         ivec4 high = ivec4(0), low = ivec4(0);
         [[unroll]] for (uint g = 0u; g < kGroups; g++) {
-            high += sums[0][g * kLanes + j];
-            low += sums[1][g * kLanes + j];
+            high += sums[0][g * kLanes + thread];
+            low += sums[1][g * kLanes + thread];
         }
         float scale = qm_x16_scale(most);
         [[unroll]] for (uint i = 0u; i < 4u; i++)
-            values[at * kDim + 4u * j + i] = qm_block_value(scale, high[i], low[i]);
+            values[at * kDim + 4u * thread + i] = qm_block_value(scale, high[i], low[i]);
     }
-    if (j == 0u) {
+    if (thread == 0u) {
         maximum[at] = block_maximum;
         total[at] = block_total;
     }

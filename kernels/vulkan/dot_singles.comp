@@ -7,6 +7,8 @@
 #include "vulkan/dot.glsl"
 #include "vulkan/dot4.glsl"
 
+layout(constant_id = 3) const uint kSpan = 8u;  // qm_span of the blocks of a row
+const uint kSets = QM_SPAN / kSpan;
 const uint kThreads = 8u * QM_SPAN;
 const uint kRows = QM_SET_ROWS;
 const uint kStride = kThreads + QM_SPAN;  // a word between groups of eight keeps their readers in different banks
@@ -44,19 +46,19 @@ float term_of(uint row, uint group, vec2 factors, float dx) {
 
 void multiply(Slots slots, JobTile rows) {
     DotJob job = p.jobs[rows.job];
-    const uint blocks = blocks_of_row(), span = qm_span(blocks), sets = QM_SPAN / span;
+    const uint blocks = blocks_of_row();
     const uint t = gl_LocalInvocationIndex, group = t / 8u, k = t & 7u;
     const uint last = job.rows - 1u, matrix = slots.expert * job.rows;
     const uint x_block = input_of(slots.first) * blocks;
-    const uint set = min(group / span, sets - 1u);  // groups beyond the sets do work that is not used
+    const uint set = min(group / kSpan, kSets - 1u);  // groups beyond the sets do work that is not used
     // The block and row whose float this thread makes, if it is one of the first 64; then the row it adds up.
     const uint term_group = (t / kRows) % QM_SPAN, own = t % kRows;
-    const uint term_row = matrix + min(rows.first + min(term_group / span, sets - 1u) * kRows + own, last);
+    const uint term_row = matrix + min(rows.first + min(term_group / kSpan, kSets - 1u) * kRows + own, last);
 
     float sum = 0.0f;
-    for (uint first = 0u; first < blocks; first += span) {
-        uint block = min(first + group % span, blocks - 1u);
-        uint term_block = min(first + term_group % span, blocks - 1u);
+    for (uint first = 0u; first < blocks; first += kSpan) {
+        uint block = min(first + group % kSpan, blocks - 1u);
+        uint term_block = min(first + term_group % kSpan, blocks - 1u);
         Part parts[kRows];
         [[unroll]] for (uint r = 0u; r < kRows; r++)
             parts[r] = part_of(job.w, p.columns, matrix + min(rows.first + set * kRows + r, last), block, k);
@@ -93,15 +95,15 @@ void multiply(Slots slots, JobTile rows) {
         barrier();
         if (t < QM_SPAN * kRows) terms[t] = term_of(own, term_group, factors, dx);
         barrier();
-        uint here = min(span, blocks - first);
-        if (t < sets * kRows)
-            for (uint i = 0u; i < here; i++) sum = qm_add(sum, terms[(t / kRows * span + i) * kRows + own]);
+        uint here = min(kSpan, blocks - first);
+        if (t < kSets * kRows)
+            for (uint i = 0u; i < here; i++) sum = qm_add(sum, terms[(t / kRows * kSpan + i) * kRows + own]);
     }
-    if (t < sets * kRows && rows.first + t < job.rows) put(rows.job, slots.first, rows.first + t, sum);
+    if (t < kSets * kRows && rows.first + t < job.rows) put(rows.job, slots.first, rows.first + t, sum);
 }
 
 void main() {
     for (uint tile = gl_WorkGroupID.y; tile < p.tiles; tile += gl_NumWorkGroups.y)
         for (uint rows = gl_WorkGroupID.x; rows < p.row_tiles; rows += gl_NumWorkGroups.x)
-            multiply(slots_of(tile), job_tile(rows, qm_single_rows(blocks_of_row())));
+            multiply(slots_of(tile), job_tile(rows, kSets * kRows));
 }

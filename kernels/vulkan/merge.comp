@@ -5,7 +5,6 @@
 #define ACTIVATIONS 4
 #include "vulkan/quantise.glsl"
 
-layout(local_size_x = 256) in;
 layout(push_constant) uniform Constants { AttentionConstants c; };
 layout(binding = 0) readonly buffer Places { Place places[]; };
 layout(binding = 1) readonly buffer Values { vec4 values[]; };
@@ -35,7 +34,7 @@ vec4 merged(uint token, uint column) {
 void main() {
     uint token = c.first + gl_WorkGroupID.y;
     uint columns = c.p.heads * c.p.head_dim;  // a multiple of 64
-    uint block = 4u * gl_WorkGroupID.x + quantise_block();
+    uint block = kQuantised * gl_WorkGroupID.x + quantise_block();
     uint column = 256u * block + quantise_column();
     vec4 y = column < columns ? merged(token, column) : vec4(0.0f);
     make_block(y, 256u * block < columns, columns, token, block);

@@ -1,16 +1,19 @@
 // Rows of activations as floats and as X16 in blocks of 256, the last padded with zeros. Bound from ACTIVATIONS on.
-// 64 threads make a block, four values each; a workgroup of 256 makes four blocks at a time.
+// 64 threads make a block, four values each; a workgroup makes kQuantised blocks at a time.
+#include "vulkan/threads.glsl"
 #include "vulkan/x16.glsl"
+
+const uint kQuantised = kThreads / 64u;
 
 layout(binding = ACTIVATIONS) writeonly buffer OutValues { float out_values[]; };      // [rows][columns]
 layout(binding = ACTIVATIONS + 1) writeonly buffer OutDigits { uint out_digits[]; };  // [rows][blocks][high, low][256]
 layout(binding = ACTIVATIONS + 2) writeonly buffer OutSums { int out_sums[]; };       // [rows][blocks][16], of 16 X each
 layout(binding = ACTIVATIONS + 3) writeonly buffer OutScale { float out_scale[]; };   // [rows][blocks]
 
-shared uint quantise_most[4];
-shared int quantise_sums[64];
+shared uint quantise_most[kQuantised];
+shared int quantise_sums[16u * kQuantised];
 
-// This thread's block of the four, and its place in it.
+// This thread's block of these, and its place in it.
 uint quantise_block() { return gl_LocalInvocationIndex / 64u; }
 uint quantise_column() { return 4u * (gl_LocalInvocationIndex & 63u); }
 

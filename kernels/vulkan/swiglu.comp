@@ -5,14 +5,14 @@
 #define ACTIVATIONS 2
 #include "vulkan/quantise.glsl"
 
-layout(local_size_x = 256) in;
 layout(push_constant) uniform Constants { SwigluParams p; };
 layout(binding = 0) readonly buffer Gate { float gate[]; };
 layout(binding = 1) readonly buffer Up { float up[]; };
 
 void main() {
     uint blocks = (p.ff + 255u) / 256u;
-    for (uint first = 4u * gl_WorkGroupID.x; first < p.rows * blocks; first += 4u * gl_NumWorkGroups.x) {
+    for (uint first = kQuantised * gl_WorkGroupID.x; first < p.rows * blocks;
+         first += kQuantised * gl_NumWorkGroups.x) {
         uint item = first + quantise_block();
         uint row = item / blocks, block = item % blocks;
         uint column = 256u * block + quantise_column();

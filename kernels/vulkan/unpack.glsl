@@ -41,11 +41,14 @@ void take_iq4(uvec4 from, inout Part p) {
 
 // ---- super-blocks of 256 with integer scales; b counts them
 
+// Sub-blocks 2 c and 2 c + 1, where c = k / 2: neighbouring bytes of one word.
 void q4_k_scales(WeightAddress w, uint b, uint k, inout Part p) {
     uvec4 head = Quads(address(w.plane0)).at[b];
-    uint j = 2u * (k >> 1);
-    p.scale = ivec2(qm_k4_scale(head.y, head.w, j), qm_k4_scale(head.y, head.w, j + 1u));
-    p.minimum = ivec2(qm_k4_min(head.z, head.w, j), qm_k4_min(head.z, head.w, j + 1u));
+    uint scales = k < 4u ? qm_k4_first(head.y) : qm_k4_second(head.y, head.w);
+    uint minima = k < 4u ? qm_k4_first(head.z) : qm_k4_second(head.z, head.w >> 4);
+    uint shift = 8u * (k & 2u);
+    p.scale = ivec2((scales >> shift) & 63u, (scales >> (shift + 8u)) & 63u);
+    p.minimum = ivec2((minima >> shift) & 63u, (minima >> (shift + 8u)) & 63u);
 }
 
 void q4_k(WeightAddress w, uint b, uint k, inout Part p) {

@@ -1,4 +1,6 @@
 // Four values as X16, and their digits packed into words.
+#ifndef QWEN3MOE_VULKAN_X16
+#define QWEN3MOE_VULKAN_X16
 
 uint pack4(ivec4 x) {
     uvec4 bytes = uvec4(x) & 255u;
@@ -13,3 +15,5 @@ uint most_of(vec4 x) {
 ivec4 quantised(vec4 x, float inverse) {
     return ivec4(qm_x16(x.x, inverse), qm_x16(x.y, inverse), qm_x16(x.z, inverse), qm_x16(x.w, inverse));
 }
+
+#endif

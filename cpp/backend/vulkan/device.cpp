@@ -49,12 +49,17 @@ FloatModes float_modes_of(VkPhysicalDevice device) {
     return {more.shaderRoundingModeRTEFloat32 && separate, more.shaderSignedZeroInfNanPreserveFloat32 == VK_TRUE};
 }
 
-// QWEN3MOE_VULKAN_DOT=plain or packed says otherwise than the device, for tests: the bits are the same.
-bool fast_dot_of(VkPhysicalDevice device) {
-    if (const char* forced = std::getenv("QWEN3MOE_VULKAN_DOT")) return std::strcmp(forced, "packed") == 0;
-    return more_properties<VkPhysicalDeviceVulkan13Properties>(device,
-                                                               VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES)
-               .integerDotProduct4x8BitPackedSignedAccelerated == VK_TRUE;
+// QWEN3MOE_VULKAN_AS=gpu or =processor says otherwise than the device, for tests.
+Style style_of(VkPhysicalDevice device) {
+    bool processor = properties_of(device).deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    bool packed = more_properties<VkPhysicalDeviceVulkan13Properties>(
+                      device, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_PROPERTIES)
+                      .integerDotProduct4x8BitPackedSignedAccelerated == VK_TRUE;
+    if (const char* as = std::getenv("QWEN3MOE_VULKAN_AS")) {
+        processor = std::strcmp(as, "processor") == 0;
+        packed = !processor;
+    }
+    return {packed, processor ? 64u : 256u};
 }
 
 Limits limits_of(VkPhysicalDevice device) {
@@ -119,7 +124,7 @@ Device::Device(VkPhysicalDevice physical)
       float_modes_(float_modes_of(physical)),
       limits_(limits_of(physical)),
       has_budget_(has_extension(physical, VK_EXT_MEMORY_BUDGET_EXTENSION_NAME)),
-      fast_dot_(fast_dot_of(physical)),
+      style_(style_of(physical)),
       family_(compute_family(physical)),
       device_{make(physical, family_, has_budget_)},
       pipeline_cache_(handle(), vkDestroyPipelineCache) {

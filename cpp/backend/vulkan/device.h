@@ -19,6 +19,12 @@ struct FloatModes {
     bool keep_special;  // signed zeros, infinities and NaN
 };
 
+// How shaders are made for a device. The bits are the same in any case.
+struct Style {
+    bool packed_dot;        // products of packed int8 by the device's instruction
+    std::uint32_t threads;  // of a workgroup, where that is free: see threads.glsl
+};
+
 struct Limits {
     VkDeviceSize range;       // of a storage buffer that is bound
     VkDeviceSize allocation;  // of memory, and of a buffer in it
@@ -37,7 +43,7 @@ class Device {
     std::uint32_t family() const { return family_; }
     FloatModes float_modes() const { return float_modes_; }
     const Limits& limits() const { return limits_; }
-    bool fast_dot() const { return fast_dot_; }  // of packed int8
+    Style style() const { return style_; }
     VkPipelineCache pipeline_cache() const { return pipeline_cache_.get(); }
 
     // The first type of memory among `allowed` that has all the properties; ~0 if none has.
@@ -59,7 +65,7 @@ class Device {
     FloatModes float_modes_;
     Limits limits_;
     bool has_budget_;
-    bool fast_dot_;
+    Style style_;
     std::uint32_t family_;  // of queues
     OwnedDevice device_;
     VkQueue queue_ = VK_NULL_HANDLE;

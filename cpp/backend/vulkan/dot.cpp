@@ -35,7 +35,7 @@ void dot_jobs(Recording& work, const Product& p, std::span<const Job> jobs, cons
     }
     const Region& chosen = !p.experts ? nothing : (tiled ? p.experts->order : p.experts->ids);
     const Region& tiles = p.experts && tiled ? p.experts->tiles : nothing;
-    work.dispatch({shader, jobs[0].w.type},
+    work.dispatch({shader, jobs[0].w.type, 1, shader == Shader::dot_singles ? qm_span(p.in.blocks()) : 1},
                   {in(floats ? p.in.values : nothing), in(floats ? nothing : p.in.digits),
                    in(floats ? nothing : p.in.sums), in(floats ? nothing : p.in.scale), in(chosen), in(tiles), out(to)},
                   params, {params.row_tiles, params.tiles});

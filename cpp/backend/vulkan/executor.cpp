@@ -17,7 +17,7 @@
 namespace qwen3moe::vulkan {
 namespace {
 
-constexpr std::uint64_t kKeyBlockFloats = 16u << 20;  // that attention may use at a time, if one token needs less
+constexpr std::uint64_t kKeyBlockFloats = 16u << 20;  // that attention may use at a time, unless one token needs more
 constexpr std::uint32_t kTokensOfDispatch = 32768;    // of attention
 constexpr std::uint32_t kRowsOfPiece = 64;            // batches of more are submitted layer by layer
 
@@ -27,7 +27,7 @@ class VulkanExecutor final : public Executor {
         : c_(config), device_(Device::open(number)), weights_(device_, weights), stream_(device_) {
         batch_ = rows_that_fit(batch);
         const std::uint64_t buffer_bytes = b_.cut(VK_NULL_HANDLE, c_, batch_);
-        const std::uint64_t key_rows = kKeyBlockFloats / (c_.head_dim + 2);
+        const std::uint64_t key_rows = key_rows_of(1);
         device_->require_free(weights_.bytes() + buffer_bytes + key_rows * key_row_bytes(), "the model");
         buffers_ = std::make_unique<Buffer>(device_, buffer_bytes, Where::device);
         b_.cut(buffers_->handle(), c_, batch_);
@@ -44,7 +44,7 @@ class VulkanExecutor final : public Executor {
         device_->require_usable();
         auto cache = std::make_unique<DeviceCache>(device_, CacheShape{c_.layers, c_.kv_heads, c_.head_dim, context});
         grow_rope(context);
-        const std::uint64_t rows = std::uint64_t(c_.heads) * std::bit_ceil((context + QM_KEY_BLOCK - 1) / QM_KEY_BLOCK);
+        const std::uint64_t rows = key_rows_of(context);
         if (rows > key_rows_) {
             device_->require_free(rows * key_row_bytes(), "attention over " + std::to_string(context) + " tokens");
             grow_key_blocks(rows);
@@ -87,6 +87,14 @@ class VulkanExecutor final : public Executor {
         }
     }
 
+    static std::uint32_t key_blocks_of(std::uint32_t tokens) {
+        return std::bit_ceil((tokens + QM_KEY_BLOCK - 1) / QM_KEY_BLOCK);
+    }
+    // Blocks of keys of a head that are at work at a time: a whole batch's or, where they are too many, one token's.
+    std::uint64_t key_rows_of(std::uint32_t context) const {
+        const std::uint64_t of_token = std::uint64_t(c_.heads) * key_blocks_of(context);
+        return std::max(of_token, std::min(of_token * batch_, kKeyBlockFloats / (c_.head_dim + 2)));
+    }
     std::uint64_t key_row_bytes() const { return (std::uint64_t(c_.head_dim) + 2) * sizeof(float); }
 
     // What was recorded or bound names the memory before.
@@ -157,7 +165,7 @@ class VulkanExecutor final : public Executor {
         wanted_ = static_cast<std::uint32_t>(batch.wanted.size());
         std::ranges::copy(batch.wanted, sent<std::uint32_t>(b_.batch.wanted));
         std::fill_n(sent<std::uint32_t>(b_.batch.flags), 2, 0u);
-        key_blocks_.count = std::bit_ceil((longest + QM_KEY_BLOCK - 1) / QM_KEY_BLOCK);
+        key_blocks_.count = key_blocks_of(longest);
     }
 
     // One token and no captures: the same recording while attention needs as many blocks.

@@ -45,9 +45,11 @@ Pipeline::Pipeline(Device& device, const PipelineKey& key)
     check(vkCreateShaderModule(device.handle(), &module, nullptr, shader.put()), "reading a shader");
 
     constexpr std::size_t kWord = sizeof(std::uint32_t);
-    const std::uint32_t values[] = {key.type, key.head_dim ? key.head_dim : 1, device.fast_dot()};
-    const VkSpecializationMapEntry entries[] = {{0, 0, kWord}, {1, kWord, kWord}, {2, 2 * kWord, kWord}};
-    const VkSpecializationInfo constants{3, entries, sizeof(values), values};
+    const Style style = device.style();
+    const std::uint32_t values[] = {key.type, key.head_dim, style.packed_dot, key.span, style.threads};
+    const VkSpecializationMapEntry entries[] = {
+        {0, 0, kWord}, {1, kWord, kWord}, {2, 2 * kWord, kWord}, {3, 3 * kWord, kWord}, {4, 4 * kWord, kWord}};
+    const VkSpecializationInfo constants{5, entries, sizeof(values), values};
     VkComputePipelineCreateInfo pipeline{};
     pipeline.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
     pipeline.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;

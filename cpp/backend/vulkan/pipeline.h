@@ -34,7 +34,8 @@ enum class Shader : std::uint8_t {
 struct PipelineKey {
     Shader shader;
     std::uint32_t type = 0;      // of weights: gguf::Type
-    std::uint32_t head_dim = 0;  // 64 or 128
+    std::uint32_t head_dim = 1;  // 64 or 128
+    std::uint32_t span = 1;      // of dot_singles: blocks side by side
 
     auto operator<=>(const PipelineKey&) const = default;
 };

@@ -12,9 +12,8 @@ bool overlap(const Region& a, const Region& b) {
     return a.buffer == b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
 }
 
-constexpr VkPipelineStageFlags kWork = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT;
-constexpr VkAccessFlags kShader = VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT;
-constexpr VkAccessFlags kTransfer = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+constexpr VkPipelineStageFlags kCompute = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT;
+constexpr VkPipelineStageFlags kTransfer = VK_PIPELINE_STAGE_TRANSFER_BIT;
 
 }  // namespace
 
@@ -86,23 +85,33 @@ void Recording::begin() {
     info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO;
     check(vkBeginCommandBuffer(commands_, &info), "beginning a command buffer");
     since_barrier_.clear();
-    stages_ = 0;
-    barrier(kWork, kWork, kShader | kTransfer);
+    at_work_ = kCompute | kTransfer;
+    barrier(kCompute | kTransfer);
 }
 
 // The host reads what was copied for it once the work is done.
 void Recording::end() {
-    barrier(kWork, VK_PIPELINE_STAGE_HOST_BIT, VK_ACCESS_HOST_READ_BIT);
+    barrier(VK_PIPELINE_STAGE_HOST_BIT);
     check(vkEndCommandBuffer(commands_), "ending a command buffer");
 }
 
-void Recording::barrier(VkPipelineStageFlags from, VkPipelineStageFlags to, VkAccessFlags to_access) {
+// From all since the last barrier, and through that one from all before, to all after in those stages.
+void Recording::barrier(VkPipelineStageFlags to) {
     VkMemoryBarrier memory{};
     memory.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
-    if (from & VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT) memory.srcAccessMask |= VK_ACCESS_SHADER_WRITE_BIT;
-    if (from & VK_PIPELINE_STAGE_TRANSFER_BIT) memory.srcAccessMask |= VK_ACCESS_TRANSFER_WRITE_BIT;
-    memory.dstAccessMask = to_access;
-    vkCmdPipelineBarrier(commands_, from, to, 0, 1, &memory, 0, nullptr, 0, nullptr);
+    if (at_work_ & kCompute) memory.srcAccessMask |= VK_ACCESS_SHADER_WRITE_BIT;
+    if (at_work_ & kTransfer) memory.srcAccessMask |= VK_ACCESS_TRANSFER_WRITE_BIT;
+    if (to & kCompute) memory.dstAccessMask |= VK_ACCESS_SHADER_READ_BIT | VK_ACCESS_SHADER_WRITE_BIT;
+    if (to & kTransfer) memory.dstAccessMask |= VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT;
+    if (to & VK_PIPELINE_STAGE_HOST_BIT) memory.dstAccessMask |= VK_ACCESS_HOST_READ_BIT;
+    vkCmdPipelineBarrier(commands_, at_work_, to, 0, 1, &memory, 0, nullptr, 0, nullptr);
+    since_barrier_.clear();
+    at_work_ = reached_ = to;
+}
+
+std::uint64_t Recording::quantising(std::uint64_t blocks) const {
+    const std::uint32_t at_a_time = device_->style().threads / 64;
+    return (blocks + at_a_time - 1) / at_a_time;
 }
 
 void Recording::wait_for(std::initializer_list<Use> uses, VkPipelineStageFlags stage) {
@@ -111,18 +120,14 @@ void Recording::wait_for(std::initializer_list<Use> uses, VkPipelineStageFlags s
             return (now.writes || before.writes) && overlap(now.region, before.region);
         });
     };
-    if (std::ranges::any_of(uses, depends)) {
-        barrier(stages_, kWork, kShader | kTransfer);
-        since_barrier_.clear();
-        stages_ = 0;
-    }
+    if (!(reached_ & stage) || std::ranges::any_of(uses, depends)) barrier(stage);
     since_barrier_.insert(since_barrier_.end(), uses.begin(), uses.end());
-    stages_ |= stage;
+    at_work_ |= stage;
 }
 
 void Recording::dispatch(const Pipeline& pipeline, std::initializer_list<Use> uses, const void* constants,
                          std::uint32_t bytes, Groups groups) {
-    wait_for(uses, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT);
+    wait_for(uses, kCompute);
     std::vector<Region> bound;
     for (const Use& use : uses)
         if (use.region.buffer != VK_NULL_HANDLE) bound.push_back(use.region);
@@ -139,13 +144,13 @@ void Recording::dispatch(const Pipeline& pipeline, std::initializer_list<Use> us
 }
 
 void Recording::copy(const Region& from, const Region& to) {
-    wait_for({in(from), out({to.buffer, to.offset, from.bytes})}, VK_PIPELINE_STAGE_TRANSFER_BIT);
+    wait_for({in(from), out({to.buffer, to.offset, from.bytes})}, kTransfer);
     const VkBufferCopy all{from.offset, to.offset, from.bytes};
     vkCmdCopyBuffer(commands_, from.buffer, to.buffer, 1, &all);
 }
 
 void Recording::clear(const Region& region) {
-    wait_for({out(region)}, VK_PIPELINE_STAGE_TRANSFER_BIT);
+    wait_for({out(region)}, kTransfer);
     vkCmdFillBuffer(commands_, region.buffer, region.offset, region.bytes, 0);
 }
 

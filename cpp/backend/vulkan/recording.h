@@ -57,6 +57,8 @@ class Recording {
     void begin();
     void end();
     VkCommandBuffer handle() const { return commands_; }
+    // Workgroups that quantise so many blocks of 256.
+    std::uint64_t quantising(std::uint64_t blocks) const;
 
     // Grids beyond the device's limits are cut: shaders whose grids may grow so large go around.
     template <class Constants>
@@ -70,14 +72,15 @@ class Recording {
   private:
     void dispatch(const Pipeline&, std::initializer_list<Use>, const void* constants, std::uint32_t bytes, Groups);
     void wait_for(std::initializer_list<Use> uses, VkPipelineStageFlags stage);
-    void barrier(VkPipelineStageFlags from, VkPipelineStageFlags to, VkAccessFlags to_access);
+    void barrier(VkPipelineStageFlags to);
 
     std::shared_ptr<Device> device_;
     VkCommandPool pool_;
     DescriptorSets& sets_;
     VkCommandBuffer commands_ = VK_NULL_HANDLE;
     std::vector<Use> since_barrier_;
-    VkPipelineStageFlags stages_ = 0;  // of these
+    VkPipelineStageFlags at_work_ = 0;  // since then
+    VkPipelineStageFlags reached_ = 0;  // by that barrier
 };
 
 }  // namespace qwen3moe::vulkan

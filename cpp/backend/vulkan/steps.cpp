@@ -44,7 +44,7 @@ void attention(Recording& work, const AttentionConstants& c, const Buffers& b, c
     work.dispatch({Shader::merge},
                   {in(s.places), in(blocks.values), in(blocks.maximum), in(blocks.total), out(b.attention.values),
                    out(b.attention.digits), out(b.attention.sums), out(b.attention.scale)},
-                  c, {(b.attention.blocks() + 3) / 4, c.p.tokens});
+                  c, {work.quantising(b.attention.blocks()), c.p.tokens});
 }
 
 void output(Recording& work, const OutputParams& p, const Weight& w, const Buffers& b) {
@@ -78,11 +78,10 @@ void gate_up(Recording& work, const GateUpParams& p, const Weight& gate, const W
 }
 
 void swiglu(Recording& work, const SwigluParams& p, const Buffers& b) {
-    const std::uint64_t blocks = std::uint64_t(p.rows) * b.swiglu.blocks();
     work.dispatch(
         {Shader::swiglu},
         {in(b.gate), in(b.up), out(b.swiglu.values), out(b.swiglu.digits), out(b.swiglu.sums), out(b.swiglu.scale)}, p,
-        {(blocks + 3) / 4});
+        {work.quantising(std::uint64_t(p.rows) * b.swiglu.blocks())});
 }
 
 void down(Recording& work, const DownParams& p, const Weight& w, const Buffers& b) {

@@ -10,8 +10,8 @@
 namespace qwen3moe::vulkan {
 namespace {
 
-constexpr std::uint64_t kChunk = 32u << 20;  // that travels at a time
-constexpr std::uint64_t kPiece = 1u << 30;   // of memory, unless a tensor is larger
+constexpr std::uint64_t kMostChunk = 32u << 20;  // that travels at a time
+constexpr std::uint64_t kPiece = 1u << 30;       // of memory, unless a tensor is larger
 
 std::uint64_t blocks_of(const gguf::Tensor& t) { return t.data.size() / info(t.type).bytes; }
 
@@ -28,13 +28,14 @@ std::array<std::uint64_t, 5> planes_of(const gguf::Tensor& t) {
 // The file's bytes pass through as many chunks as the stream has pieces of work: one is filled while others travel.
 class Uploader {
   public:
-    Uploader(const std::shared_ptr<Device>& device, Stream& stream) : stream_(stream) {
-        for (auto& lane : lanes_) lane = std::make_unique<Lane>(device);
+    Uploader(const std::shared_ptr<Device>& device, Stream& stream, std::uint64_t chunk)
+        : stream_(stream), chunk_(chunk) {
+        for (auto& lane : lanes_) lane = std::make_unique<Lane>(device, chunk);
     }
 
     void upload(const gguf::Tensor& tensor, VkDeviceAddress to) {
         const std::uint32_t block_bytes = info(tensor.type).bytes;
-        const std::uint64_t most = kChunk / block_bytes / 2 * 2;  // so that each chunk's planes begin with a word
+        const std::uint64_t most = chunk_ / block_bytes / 2 * 2;  // so that each chunk's planes begin with a word
         const std::uint64_t blocks = blocks_of(tensor);
         for (std::uint64_t first = 0; first < blocks; first += most) {
             const std::uint64_t count = std::min(most, blocks - first);
@@ -49,8 +50,8 @@ class Uploader {
 
   private:
     struct Lane {
-        explicit Lane(const std::shared_ptr<Device>& on)
-            : host(on, kChunk, Where::host_to_device), device(on, kChunk, Where::device) {}
+        Lane(const std::shared_ptr<Device>& on, std::uint64_t bytes)
+            : host(on, bytes, Where::host_to_device), device(on, bytes, Where::device) {}
         Buffer host, device;
     };
 
@@ -68,6 +69,7 @@ class Uploader {
     }
 
     Stream& stream_;
+    std::uint64_t chunk_;
     std::unique_ptr<Lane> lanes_[Stream::kPieces];
     unsigned next_ = 0;
 };
@@ -90,11 +92,12 @@ DeviceWeights::DeviceWeights(std::shared_ptr<Device> device, const qwen3moe::Wei
         if (piece_bytes_.empty() || piece_bytes_.back() + bytes > std::min(kPiece, most)) piece_bytes_.push_back(0);
         places_.push_back({t, piece_bytes_.size() - 1, piece_bytes_.back()});
         piece_bytes_.back() += bytes;
+        chunk_ = std::max(chunk_, std::min(bytes, kMostChunk));
     }
 }
 
 std::uint64_t DeviceWeights::bytes() const {
-    std::uint64_t sum = Stream::kPieces * kChunk;
+    std::uint64_t sum = Stream::kPieces * chunk_;
     for (const std::uint64_t bytes : piece_bytes_) sum += bytes;
     return sum;
 }
@@ -102,7 +105,7 @@ std::uint64_t DeviceWeights::bytes() const {
 void DeviceWeights::upload(Stream& stream) {
     for (const std::uint64_t bytes : piece_bytes_)
         pieces_.push_back(std::make_unique<Buffer>(device_, bytes, Where::device));
-    Uploader uploader(device_, stream);
+    Uploader uploader(device_, stream, chunk_);
     for (const Place& place : places_) {
         const VkDeviceAddress to = pieces_[place.piece]->address() + place.offset;
         const auto starts = planes_of(*place.tensor);

@@ -39,6 +39,7 @@ class DeviceWeights {
     std::shared_ptr<Device> device_;
     std::vector<Place> places_;
     std::vector<std::uint64_t> piece_bytes_;
+    std::uint64_t chunk_ = 0;  // that travels at a time
     std::vector<std::unique_ptr<Buffer>> pieces_;
     std::unordered_map<const gguf::Tensor*, Weight> placed_;
 };
