@@ -74,21 +74,23 @@ uint slot_of(uint s) { return gl_LocalInvocationIndex / kRowStep + kSlotStep * s
 // Sums over a half block of integer scale * q * digit, and of minima: [slot][row].
 void add_super(uint count, inout ivec4 high[4], inout ivec4 low[4], inout ivec4 M[4]) {
     for (uint pair = 0u; pair < 4u; pair++) {
+        uvec4 w[4][2];
+        ivec2 scale[4], minimum[4];
+        [[unroll]] for (uint r = 0u; r < 4u; r++) {
+            uint at = row_of(r) * kStride + 2u * pair;
+            w[r] = uvec4[2](weights[at], weights[at + 1u]);
+            scale[r] = ivec2(scales[at], scales[at + 1u]);
+            minimum[r] = kMin ? ivec2(minima[at], minima[at + 1u]) : ivec2(0);
+        }
         [[unroll]] for (uint s = 0u; s < 4u; s++) {
             if (kSlotStep * s < count) {
                 uint x = slot_of(s) * kStride + 2u * pair;
                 [[unroll]] for (uint r = 0u; r < 4u; r++) {
-                    uint w = row_of(r) * kStride + 2u * pair;
-                    ivec2 h = ivec2(dot16(weights[w], x_high[x]), dot16(weights[w + 1u], x_high[x + 1u]));
-                    ivec2 l = ivec2(dot16(weights[w], x_low[x]), dot16(weights[w + 1u], x_low[x + 1u]));
-                    if (kPairs) {
-                        high[s][r] += scales[w] * (h.x + h.y);
-                        low[s][r] += scales[w] * (l.x + l.y);
-                    } else {
-                        high[s][r] += scales[w] * h.x + scales[w + 1u] * h.y;
-                        low[s][r] += scales[w] * l.x + scales[w + 1u] * l.y;
-                    }
-                    if (kMin) M[s][r] += minima[w] * x_sums[x] + minima[w + 1u] * x_sums[x + 1u];
+                    ivec2 h = ivec2(dot16(w[r][0], x_high[x]), dot16(w[r][1], x_high[x + 1u]));
+                    ivec2 l = ivec2(dot16(w[r][0], x_low[x]), dot16(w[r][1], x_low[x + 1u]));
+                    high[s][r] += kPairs ? scale[r].x * (h.x + h.y) : scale[r].x * h.x + scale[r].y * h.y;
+                    low[s][r] += kPairs ? scale[r].x * (l.x + l.y) : scale[r].x * l.x + scale[r].y * l.y;
+                    if (kMin) M[s][r] += minimum[r].x * x_sums[x] + minimum[r].y * x_sums[x + 1u];
                 }
             }
         }

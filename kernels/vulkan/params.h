@@ -68,6 +68,11 @@ struct NormConstants {
     Address weight;
 };
 
+struct CombineNormConstants {
+    CombineParams combine;
+    NormConstants norm;
+};
+
 struct RopeAppendConstants {
     RopeAppendParams p;
     Address q_norm;

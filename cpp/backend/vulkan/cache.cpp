@@ -43,6 +43,7 @@ std::unique_ptr<Cache> DeviceCache::copy(std::uint32_t positions) const {
     auto made = std::make_unique<DeviceCache>(device_, shape_);
     if (positions == 0) return made;
     Stream stream(device_);
+    stream.name("copying a cache");
     Recording& work = stream.recording({});
     const LayerParts at = parts();
     const std::uint64_t tiles = (positions + QM_KEY_TILE - 1) / QM_KEY_TILE * QM_KEY_TILE;

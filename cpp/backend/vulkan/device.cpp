@@ -177,7 +177,7 @@ void Device::require_usable() const {
     if (lost_) throw DeviceError("Vulkan: the device was lost; open the model again");
 }
 
-void Device::submit(VkCommandBuffer commands, VkFence fence) {
+void Device::submit(VkCommandBuffer commands, VkFence fence, const char* doing) {
     VkSubmitInfo info{};
     info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO;
     info.commandBufferCount = 1;
@@ -185,15 +185,15 @@ void Device::submit(VkCommandBuffer commands, VkFence fence) {
     const std::lock_guard turn(queue_turn_);
     const VkResult result = vkQueueSubmit(queue_, 1, &info, fence);
     if (result == VK_ERROR_DEVICE_LOST) lost_ = true;
-    check(result, "submitting work");
+    check(result, doing);
 }
 
-bool Device::done(VkFence fence, std::uint64_t nanoseconds) {
+bool Device::done(VkFence fence, std::uint64_t nanoseconds, const char* doing) {
     const VkResult result =
         nanoseconds ? vkWaitForFences(handle(), 1, &fence, VK_TRUE, nanoseconds) : vkGetFenceStatus(handle(), fence);
     if (result == VK_TIMEOUT || result == VK_NOT_READY) return false;
     if (result == VK_ERROR_DEVICE_LOST) lost_ = true;
-    check(result, "waiting for the device");
+    check(result, doing);
     return true;
 }
 

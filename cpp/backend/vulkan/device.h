@@ -55,9 +55,10 @@ class Device {
     const Pipeline& pipeline(const PipelineKey&);
     const PipelineLayout& layout(std::uint32_t buffers);
 
-    void submit(VkCommandBuffer, VkFence);
+    // `doing` names the work, should it fail.
+    void submit(VkCommandBuffer, VkFence, const char* doing);
     // Whether the work behind a fence is done, within so many nanoseconds.
-    bool done(VkFence, std::uint64_t nanoseconds);
+    bool done(VkFence, std::uint64_t nanoseconds, const char* doing);
     void require_usable() const;  // by this process, and not lost
 
   private:

@@ -34,6 +34,7 @@ class VulkanExecutor final : public Executor {
         grow_key_blocks(key_rows);
         sent_ = std::make_unique<Buffer>(device_, buffer_bytes - b_.batch.flags.offset, Where::host_to_device);
         received_ = std::make_unique<Buffer>(device_, received_logits() + b_.logits.bytes, Where::device_to_host);
+        stream_.name("uploading weights");
         weights_.upload(stream_);
     }
 
@@ -180,6 +181,7 @@ class VulkanExecutor final : public Executor {
             made->end();
             recording = std::move(made);
         }
+        stream_.name("decoding a token");
         stream_.run(*recording, poll);
     }
 
@@ -188,8 +190,16 @@ class VulkanExecutor final : public Executor {
         described.bytes += std::uint64_t(c_.layers) * sequences_ * sizeof(VkDeviceAddress) - b_.batch.caches.bytes;
         work.copy(sent_->part(0, described.bytes), described);
         Recording* now = &work;
-        for (const Step& step : plan.steps) {
-            now = record_step(*now, step, batch, poll);
+        for (std::size_t i = 0; i < plan.steps.size(); i++) {
+            const Step& step = plan.steps[i];
+            stream_.name("the steps up to " + describe(step));
+            if (step.op == Op::combine && plan.steps[i + 1].op == Op::norm)  // the next layer's
+                combine_norm(
+                    *now,
+                    {combine_params(c_, rows_), {norm_params(c_, rows_), weights_.vector(plan.steps[++i].weights[0])}},
+                    b_);
+            else
+                now = record_step(*now, step, batch, poll);
             if (step.op == Op::combine && rows_ > kRowsOfPiece) {
                 stream_.submit();
                 now = &stream_.recording(poll);

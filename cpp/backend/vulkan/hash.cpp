@@ -10,6 +10,7 @@ std::uint64_t hash(std::uint32_t number, const HashRange& range) {
     const std::shared_ptr<Device> device = Device::open(number);
     const Buffer sum(device, sizeof(QmHash), Where::device), result(device, sizeof(QmHash), Where::device_to_host);
     Stream stream(device);
+    stream.name("hashing");
     stream.recording({}).clear(sum.all());
     for (std::uint64_t at = 0; at < range.count; at += kDispatch) {
         const auto count = static_cast<std::uint32_t>(std::min(kDispatch, range.count - at));

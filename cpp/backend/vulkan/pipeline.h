@@ -23,6 +23,7 @@ enum class Shader : std::uint8_t {
     group,
     swiglu,
     combine,
+    combine_norm,
     select,
     finite,
     dot_floats,

@@ -37,6 +37,9 @@ constexpr std::uint32_t kSwiglu[] = {
 constexpr std::uint32_t kCombine[] = {
 #include "shaders/combine.inc"
 };
+constexpr std::uint32_t kCombineNorm[] = {
+#include "shaders/combine_norm.inc"
+};
 constexpr std::uint32_t kSelect[] = {
 #include "shaders/select.inc"
 };
@@ -56,9 +59,9 @@ constexpr std::uint32_t kDotTiles[] = {
 
 // In the order of Shader.
 const ShaderCode kShaders[] = {
-    {kSelftest, 1}, {kLayout, 1},    {kEmbed, 2},      {kNorm, 5},     {kRopeAppend, 7}, {kAttention, 7},
-    {kMerge, 8},    {kTopk, 4},      {kGroup, 4},      {kSwiglu, 6},   {kCombine, 4},    {kSelect, 3},
-    {kFinite, 2},   {kDotFloats, 7}, {kDotSingles, 7}, {kDotTiles, 7},
+    {kSelftest, 1}, {kLayout, 1}, {kEmbed, 2},     {kNorm, 5},       {kRopeAppend, 7}, {kAttention, 7},
+    {kMerge, 8},    {kTopk, 4},   {kGroup, 4},     {kSwiglu, 6},     {kCombine, 4},    {kCombineNorm, 8},
+    {kSelect, 3},   {kFinite, 2}, {kDotFloats, 7}, {kDotSingles, 7}, {kDotTiles, 7},
 };
 
 }  // namespace

@@ -100,6 +100,13 @@ void combine(Recording& work, const CombineParams& p, const Buffers& b) {
                   {(p.width + 127) / 128, p.tokens});
 }
 
+void combine_norm(Recording& work, const CombineNormConstants& c, const Buffers& b) {
+    work.dispatch({Shader::combine_norm},
+                  {in(b.expert_out), in(b.expert_weights), out(b.moe_out), out(b.residual), out(b.normed.values),
+                   out(b.normed.digits), out(b.normed.sums), out(b.normed.scale)},
+                  c, {c.combine.tokens});
+}
+
 void select(Recording& work, const NormParams& p, const Buffers& b) {
     work.dispatch({Shader::select}, {in(b.residual), in(b.batch.wanted), out(b.selected)}, p, {p.tokens});
 }

@@ -33,6 +33,8 @@ void gate_up(Recording&, const GateUpParams&, const Weight& gate, const Weight& 
 void swiglu(Recording&, const SwigluParams&, const Buffers&);
 void down(Recording&, const DownParams&, const Weight&, const Buffers&);
 void combine(Recording&, const CombineParams&, const Buffers&);
+// And the norm that follows.
+void combine_norm(Recording&, const CombineNormConstants&, const Buffers&);
 void select(Recording&, const NormParams&, const Buffers&);
 // first: of the wanted rows, that this call begins with
 void logits(Recording&, const LogitsParams&, std::uint32_t first, const Weight&, const Buffers&);

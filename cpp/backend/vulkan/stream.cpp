@@ -76,7 +76,8 @@ void Stream::run(const Recording& recording, const Poll& poll) {
 std::unique_ptr<Recording> Stream::make_recording() { return std::make_unique<Recording>(device_, pool_.get(), sets_); }
 
 void Stream::start(Piece& piece, const Recording& recording) {
-    device_->submit(recording.handle(), piece.fence.get());
+    piece.doing = doing_;
+    device_->submit(recording.handle(), piece.fence.get(), piece.doing.c_str());
     piece.under_way = true;
 }
 
@@ -86,10 +87,10 @@ void Stream::wait(Piece& piece, const Poll& poll) {
     if (!piece.under_way) return;
     const VkFence fence = piece.fence.get();
     const auto until = steady_clock::now() + nanoseconds(device_->limits().patience);
-    bool done = device_->done(fence, 0);
-    while (!done && steady_clock::now() < until) done = device_->done(fence, 0);
+    bool done = device_->done(fence, 0, piece.doing.c_str());
+    while (!done && steady_clock::now() < until) done = device_->done(fence, 0, piece.doing.c_str());
     while (!done) {
-        done = device_->done(fence, kPollEvery);
+        done = device_->done(fence, kPollEvery, piece.doing.c_str());
         if (!done && poll) poll();
     }
     piece.under_way = false;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <string>
 
 #include "backend/executor.h"
 #include "backend/vulkan/recording.h"
@@ -18,6 +19,7 @@ class Stream {
     Stream(const Stream&) = delete;
     Stream& operator=(const Stream&) = delete;
 
+    void name(std::string doing) { doing_ = std::move(doing); }  // what is submitted from here on
     // What is being recorded; where nothing is, a piece is begun once its place is free.
     Recording& recording(const Poll&);
     void submit();             // what is being recorded
@@ -36,6 +38,7 @@ class Stream {
 
         Recording recording;
         Owned<VkFence> fence;
+        std::string doing;
         bool under_way = false;
     };
 
@@ -47,6 +50,7 @@ class Stream {
     Owned<VkCommandPool> pool_;
     std::array<std::unique_ptr<Piece>, kPieces> pieces_;  // taken in turn
     std::size_t at_ = 0;
+    std::string doing_;
     bool begun_ = false;
 };
 
