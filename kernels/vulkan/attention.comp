@@ -1,6 +1,6 @@
 #version 460
-// Causal attention, its first half: every block of 256 keys of every head by itself, each thread with its share of them.
-// merge.comp has the second.
+// Causal attention, its first half: every block of 256 keys of every head by itself, each thread with its share of
+// them. merge.comp has the second.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
 #include "vulkan/dot4.glsl"
@@ -20,6 +20,7 @@ layout(binding = 6) writeonly buffer Total { float total[]; };      // [tokens][
 const uint kQuads = kDim / 16u;   // of a head's digit
 const uint kLanes = kDim / 4u;    // threads that share a row of V
 const uint kGroups = kThreads / kLanes;
+const uint kLoads = 8u;           // of V by a thread at a time; its 256 / kGroups keys are a multiple of it
 
 shared uvec4 query[16];           // high digits, low digits
 shared float maxima[kThreads];
@@ -33,7 +34,7 @@ ivec2 score_of(uvec2 keys, uint row) {
     Quads k = Quads(keys);
     uint at = row / QM_KEY_TILE * 2u * kQuads * QM_KEY_TILE + row % QM_KEY_TILE;
     ivec2 high = ivec2(0), low = ivec2(0);
-    for (uint part = 0u; part < kQuads; part++) {
+    [[unroll]] for (uint part = 0u; part < kQuads; part++) {
         uvec4 k_high = k.at[at + part * QM_KEY_TILE];
         uvec4 k_low = k.at[at + (kQuads + part) * QM_KEY_TILE];
         high += ivec2(dot16(k_high, query[part]), dot16(k_low, query[part]));
@@ -61,12 +62,17 @@ void weigh_values(uvec2 v, uint row, uint keys) {
     uint t = gl_LocalInvocationIndex;
     Pairs pairs = Pairs(v);
     ivec4 high = ivec4(0), low = ivec4(0);
-    for (uint j = t / kLanes; j < keys; j += kGroups) {
-        ivec2 two = ivec2(pairs.at[(row + j) * kLanes + t % kLanes]);
-        ivec4 x = ivec4((two.x << 16) >> 16, two.x >> 16, (two.y << 16) >> 16, two.y >> 16);
-        ivec2 w = weights[j];
-        high += w.x * x;
-        low += w.y * x;
+    // Many loads at a time; past the last key its row is taken again, by a weight of zero.
+    for (uint first = t / kLanes; first < keys; first += kLoads * kGroups) {
+        ivec2 loaded[kLoads];
+        [[unroll]] for (uint i = 0u; i < kLoads; i++)
+            loaded[i] = ivec2(pairs.at[(row + min(first + i * kGroups, keys - 1u)) * kLanes + t % kLanes]);
+        [[unroll]] for (uint i = 0u; i < kLoads; i++) {
+            ivec2 two = loaded[i], w = weights[first + i * kGroups];
+            ivec4 x = ivec4((two.x << 16) >> 16, two.x >> 16, (two.y << 16) >> 16, two.y >> 16);
+            high += w.x * x;
+            low += w.y * x;
+        }
     }
     sums[0][t] = high;
     sums[1][t] = low;

@@ -10,6 +10,7 @@ layout(local_size_x = 64) in;
 
 const uint kRows = QM_FLOAT_ROWS;
 const uint kSlots = 4u;
+const uint kLoads = 4u;  // strides of 256 columns that are on their way at a time
 
 shared float partial[kRows * kSlots * 64u];
 shared float sixteenth[kRows * kSlots * 16u];
@@ -41,14 +42,25 @@ void multiply(Slots slots, JobTile tile, uint tile_rows) {
             if (r >= rows) continue;
             vec4 sums[kSlots];
             [[unroll]] for (uint s = 0u; s < kSlots; s++) sums[s] = vec4(0.0f);
-            for (uint first = 0u; first < p.columns; first += 256u)
-                [[unroll]] for (uint j = 0u; j < 4u; j++) {
-                    uint i = first + t + 64u * j;
-                    if (i >= p.columns) continue;
-                    float w = float_at(job.w, from + r * p.columns + i);
-                    [[unroll]] for (uint s = 0u; s < kSlots; s++)
-                        if (s < count) sums[s][j] = qm_mul_add(w, in_values[x[s] + i], sums[s][j]);
+            for (uint base = 0u; base < p.columns; base += kLoads * 256u) {
+                vec4 w[kLoads];
+                [[unroll]] for (uint m = 0u; m < kLoads; m++) {
+                    if (base + 256u * m >= p.columns) continue;
+                    [[unroll]] for (uint j = 0u; j < 4u; j++) {
+                        uint i = min(base + 256u * m + 64u * j + t, p.columns - 1u);
+                        w[m][j] = float_at(job.w, from + r * p.columns + i);
+                    }
                 }
+                [[unroll]] for (uint m = 0u; m < kLoads; m++) {
+                    if (base + 256u * m >= p.columns) continue;
+                    [[unroll]] for (uint j = 0u; j < 4u; j++) {
+                        uint i = base + 256u * m + 64u * j + t;
+                        [[unroll]] for (uint s = 0u; s < kSlots; s++)
+                            if (s < count && i < p.columns)
+                                sums[s][j] = qm_mul_add(w[m][j], in_values[x[s] + i], sums[s][j]);
+                    }
+                }
+            }
             [[unroll]] for (uint s = 0u; s < kSlots; s++)
                 if (s < count) partial[(r * count + s) * 64u + t] = qm_sum4(sums[s].x, sums[s].y, sums[s].z, sums[s].w);
         }

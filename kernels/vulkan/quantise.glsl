@@ -7,7 +7,7 @@ const uint kQuantised = kThreads / 64u;
 
 layout(binding = ACTIVATIONS) writeonly buffer OutValues { float out_values[]; };      // [rows][columns]
 layout(binding = ACTIVATIONS + 1) writeonly buffer OutDigits { uint out_digits[]; };  // [rows][blocks][high, low][256]
-layout(binding = ACTIVATIONS + 2) writeonly buffer OutSums { int out_sums[]; };       // [rows][blocks][16], of 16 X each
+layout(binding = ACTIVATIONS + 2) writeonly buffer OutSums { int out_sums[]; };       // [rows][blocks][16], each of 16
 layout(binding = ACTIVATIONS + 3) writeonly buffer OutScale { float out_scale[]; };   // [rows][blocks]
 
 shared uint quantise_most[kQuantised];

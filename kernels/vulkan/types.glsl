@@ -6,6 +6,7 @@ const uint F32 = 0u, F16 = 1u, Q4_0 = 2u, Q4_1 = 3u, Q5_0 = 6u, Q5_1 = 7u, Q8_0 
 
 const bool kFloats = kType == F32 || kType == F16 || kType == BF16;
 // Super-blocks of 256 with integer scales; the others have a float scale for every 32.
-const bool kSuper = kType == Q2_K || kType == Q3_K || kType == Q4_K || kType == Q5_K || kType == Q6_K || kType == IQ4_XS;
+const bool kSuper =
+    kType == Q2_K || kType == Q3_K || kType == Q4_K || kType == Q5_K || kType == Q6_K || kType == IQ4_XS;
 const bool kMin = kType == Q4_1 || kType == Q5_1 || kType == Q2_K || kType == Q4_K || kType == Q5_K;
 const bool kPairs = kType == Q4_K || kType == Q5_K || kType == IQ4_XS;  // two runs of 16 share a scale
