@@ -13,6 +13,7 @@ struct Device {
     std::string name;  // "cpu", "cuda:0", "vulkan:0"
     bool available;
     std::string description;  // what it is, or why it is not available
+    bool software = false;    // a processor that plays a GPU: the CPU back end does better there
 };
 
 std::vector<Device> devices();

@@ -68,7 +68,8 @@ py::list device_list() {
     using namespace py::literals;
     py::list list;
     for (const Device& d : devices())
-        list.append(py::dict("device"_a = d.name, "available"_a = d.available, "description"_a = d.description));
+        list.append(py::dict("device"_a = d.name, "available"_a = d.available, "description"_a = d.description,
+                             "software"_a = d.software));
     return list;
 }
 
