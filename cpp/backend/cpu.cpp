@@ -65,6 +65,7 @@ struct Buffers {
           expert_weights(n * c.experts_used),
           slot_first(c.experts + 1),
           slot(n * c.experts_used),
+          active(c.experts),
           gate(n * c.experts_used * c.ff),
           up(n * c.experts_used * c.ff),
           swiglu(n * c.experts_used, c.ff),
@@ -81,7 +82,7 @@ struct Buffers {
     Array<float> router_logits, probabilities;
     Array<std::int32_t> expert_ids;
     Array<float> expert_weights;
-    Array<std::uint32_t> slot_first, slot;  // the batch's slots grouped by expert
+    Array<std::uint32_t> slot_first, slot, active;  // the batch's slots grouped by expert, and which have any
     Array<float> gate, up;
     Activations swiglu;
     Array<float> expert_out, moe_out, selected;
@@ -144,7 +145,7 @@ class CpuExecutor final : public Executor {
         const Buffers& b = buffers_;
         const auto& w = step.weights;
         const cpu::Queries queries{b.q_high.get(), b.q_low.get(), b.q_scale.get()};
-        const cpu::ExpertSlots slots{b.slot_first.get(), b.slot.get()};
+        const cpu::ExpertSlots slots{b.slot_first.get(), b.slot.get(), b.active.get()};
         const auto share = [&](std::uint32_t items, std::uint32_t grain, const std::function<void(Range)>& work) {
             pool_.run(items, grain, work, poll);
         };
@@ -191,7 +192,7 @@ class CpuExecutor final : public Executor {
                 });
                 return group_by_expert(n);
             case Op::gate_up:
-                return share(c_.experts * tiles(c_.ff), 1, [&](Range r) {
+                return share(active_ * tiles(c_.ff), 1, [&](Range r) {
                     steps_.gate_up(gate_up_params(c_, n), weight(w[0]), weight(w[1]), b.normed.rows(), slots,
                                    b.gate.get(), b.up.get(), r);
                 });
@@ -200,7 +201,7 @@ class CpuExecutor final : public Executor {
                     steps_.swiglu(swiglu_params(c_, n), b.gate.get(), b.up.get(), b.swiglu.rows(), r);
                 });
             case Op::down:
-                return share(c_.experts * tiles(c_.width), 1, [&](Range r) {
+                return share(active_ * tiles(c_.width), 1, [&](Range r) {
                     steps_.down(down_params(c_, n), weight(w[0]), b.swiglu.rows(), slots, b.expert_out.get(), r);
                 });
             case Op::combine:
@@ -233,7 +234,11 @@ class CpuExecutor final : public Executor {
         std::uint32_t* first = buffers_.slot_first.get();
         std::fill_n(first, c_.experts + 1, 0u);
         for (std::uint32_t s = 0; s < slots; s++) first[ids[s] + 1]++;
-        for (std::uint32_t e = 0; e < c_.experts; e++) first[e + 1] += first[e];
+        active_ = 0;
+        for (std::uint32_t e = 0; e < c_.experts; e++) {
+            if (first[e + 1] != 0) buffers_.active.get()[active_++] = e;
+            first[e + 1] += first[e];
+        }
         std::vector<std::uint32_t> next(first, first + c_.experts);
         for (std::uint32_t s = 0; s < slots; s++) buffers_.slot.get()[next[static_cast<std::uint32_t>(ids[s])]++] = s;
     }
@@ -299,6 +304,7 @@ class CpuExecutor final : public Executor {
     std::vector<std::int32_t> tokens_;
     std::vector<cpu::Place> places_;
     std::vector<cpu::KvLayer> caches_;
+    std::uint32_t active_ = 0;  // experts that the layer's tokens go to
 };
 
 }  // namespace

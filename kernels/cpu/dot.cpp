@@ -1,5 +1,6 @@
 #include "cpu/dot.h"
 
+#include "cpu/dot_lanes.h"
 #include "cpu/products.h"
 #include "cpu/tree.h"
 #include "gguf/types.h"
@@ -52,6 +53,16 @@ QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& 
         }
     }
 }
+
+#if defined(QM_LANES)
+constexpr auto dot_q4k = dot_lanes<Q4KLanes>;
+constexpr auto dot_q5k = dot_lanes<Q5KLanes>;
+constexpr auto dot_q6k = dot_lanes<Q6KLanes>;
+#else
+constexpr auto dot_q4k = dot_super<Q4K>;
+constexpr auto dot_q5k = dot_super<Q5K>;
+constexpr auto dot_q6k = dot_super<Q6K>;
+#endif
 
 // 32-value formats: eight groups make a term; groups past the row's end are zero.
 template <class Format>
@@ -129,11 +140,11 @@ void dot_rows(const Weight& w, Range rows, const Rows& in, const Inputs& inputs,
         case Type::Q3_K:
             return dot_super<Q3K>(w, rows, in, inputs, out);
         case Type::Q4_K:
-            return dot_super<Q4K>(w, rows, in, inputs, out);
+            return dot_q4k(w, rows, in, inputs, out);
         case Type::Q5_K:
-            return dot_super<Q5K>(w, rows, in, inputs, out);
+            return dot_q5k(w, rows, in, inputs, out);
         case Type::Q6_K:
-            return dot_super<Q6K>(w, rows, in, inputs, out);
+            return dot_q6k(w, rows, in, inputs, out);
         case Type::IQ4_XS:
             return dot_super<IQ4XS>(w, rows, in, inputs, out);
     }

@@ -14,7 +14,7 @@ struct ExpertTile {
 QM_FN ExpertTile expert_tile(std::uint32_t item, std::uint32_t rows, const ExpertSlots& slots,
                              std::uint32_t slots_per_row) {
     const std::uint32_t tiles = (rows + kTileRows - 1) / kTileRows;
-    const std::uint32_t expert = item / tiles;
+    const std::uint32_t expert = slots.active[item / tiles];
     const std::uint32_t first = item % tiles * kTileRows;
     const std::uint32_t last = first + kTileRows < rows ? first + kTileRows : rows;
     const std::uint32_t count = slots.first[expert + 1] - slots.first[expert];

@@ -70,8 +70,9 @@ struct Queries {
 // The rows of the batch that each expert works on, grouped: expert e has slots [first[e], first[e + 1]).
 // A slot is token * used + rank.
 struct ExpertSlots {
-    const std::uint32_t* first;  // [experts + 1]
-    const std::uint32_t* slot;   // [tokens * used]
+    const std::uint32_t* first;   // [experts + 1]
+    const std::uint32_t* slot;    // [tokens * used]
+    const std::uint32_t* active;  // the experts that have slots
 };
 
 struct Range {
@@ -102,12 +103,12 @@ struct Steps {
     // items: tokens
     void (*topk)(const TopkParams&, const float* logits, float* probabilities, std::int32_t* ids, float* weights,
                  Range);
-    // items: expert * (tiles of kTileRows rows)
+    // items: active expert * (tiles of kTileRows rows)
     void (*gate_up)(const GateUpParams&, const Weight& gate, const Weight& up, const Rows& in, const ExpertSlots&,
                     float* gate_out, float* up_out, Range);
     // items: rows
     void (*swiglu)(const SwigluParams&, const float* gate, const float* up, const MutableRows& out, Range);
-    // items: expert * (tiles of kTileRows rows)
+    // items: active expert * (tiles of kTileRows rows)
     void (*down)(const DownParams&, const Weight&, const Rows& in, const ExpertSlots&, float* out, Range);
     // items: tokens; adds to the residual
     void (*combine)(const CombineParams&, const float* expert_out, const float* weights, float* moe_out,
