@@ -21,7 +21,8 @@ using cpu::MutableRows;
 using cpu::Range;
 using cpu::X16Block;
 
-constexpr std::uint32_t kRows = 32;  // rows of a matrix that a thread takes at a time
+constexpr std::uint32_t kRows = 32;   // rows of a matrix that a thread takes at a time, at least
+constexpr std::uint32_t kPieces = 8;  // that a thread's share of one token's work is cut into: it has little else to do
 
 // Memory that is not touched before it is used.
 template <class T>
@@ -145,7 +146,10 @@ class CpuExecutor final : public Executor {
         const Buffers& b = buffers_;
         const auto& w = step.weights;
         const cpu::Queries queries{b.q_high.get(), b.q_low.get(), b.q_scale.get()};
-        const cpu::ExpertSlots slots{b.slot_first.get(), b.slot.get(), b.active.get()};
+        const std::uint32_t ff_rows = grain(n, c_.ff, active_), width_rows = grain(n, c_.width, active_);
+        const auto slots = [&](std::uint32_t rows) {
+            return cpu::ExpertSlots{b.slot_first.get(), b.slot.get(), b.active.get(), rows};
+        };
         const auto share = [&](std::uint32_t items, std::uint32_t grain, const std::function<void(Range)>& work) {
             pool_.run(items, grain, work, poll);
         };
@@ -161,7 +165,7 @@ class CpuExecutor final : public Executor {
                              [&](Range r) { steps_.norm(norm_params(c_, n), x, floats(w[0]), b.normed.rows(), r); });
             }
             case Op::qkv:
-                return share(c_.q_rows() + 2 * c_.kv_rows(), kRows, [&](Range r) {
+                return share(c_.q_rows() + 2 * c_.kv_rows(), grain(n, c_.q_rows() + 2 * c_.kv_rows()), [&](Range r) {
                     steps_.qkv(qkv_params(c_, n), weight(w[0]), weight(w[1]), weight(w[2]), b.normed.rows(), b.q.get(),
                                b.k.get(), b.v.get(), r);
                 });
@@ -178,7 +182,7 @@ class CpuExecutor final : public Executor {
                                      b.attention.rows(), r);
                 });
             case Op::output:
-                return share(c_.width, kRows, [&](Range r) {
+                return share(c_.width, grain(n, c_.width), [&](Range r) {
                     steps_.output(output_params(c_, n), weight(w[0]), b.attention.rows(), b.residual.get(), r);
                 });
             case Op::router:
@@ -192,8 +196,8 @@ class CpuExecutor final : public Executor {
                 });
                 return group_by_expert(n);
             case Op::gate_up:
-                return share(active_ * tiles(c_.ff), 1, [&](Range r) {
-                    steps_.gate_up(gate_up_params(c_, n), weight(w[0]), weight(w[1]), b.normed.rows(), slots,
+                return share(active_ * tiles(c_.ff, ff_rows), 1, [&](Range r) {
+                    steps_.gate_up(gate_up_params(c_, n), weight(w[0]), weight(w[1]), b.normed.rows(), slots(ff_rows),
                                    b.gate.get(), b.up.get(), r);
                 });
             case Op::swiglu:
@@ -201,8 +205,9 @@ class CpuExecutor final : public Executor {
                     steps_.swiglu(swiglu_params(c_, n), b.gate.get(), b.up.get(), b.swiglu.rows(), r);
                 });
             case Op::down:
-                return share(active_ * tiles(c_.width), 1, [&](Range r) {
-                    steps_.down(down_params(c_, n), weight(w[0]), b.swiglu.rows(), slots, b.expert_out.get(), r);
+                return share(active_ * tiles(c_.width, width_rows), 1, [&](Range r) {
+                    steps_.down(down_params(c_, n), weight(w[0]), b.swiglu.rows(), slots(width_rows),
+                                b.expert_out.get(), r);
                 });
             case Op::combine:
                 return share(n, 1, [&](Range r) {
@@ -216,7 +221,7 @@ class CpuExecutor final : public Executor {
                 return check_finite(b.residual.get(), std::size_t(n) * c_.width, "residual");
             case Op::logits:
                 if (wanted == 0) return;
-                return share(c_.vocab, kRows, [&](Range r) {
+                return share(c_.vocab, grain(wanted, c_.vocab), [&](Range r) {
                     steps_.logits(logits_params(c_, wanted), weight(w[0]), b.normed.rows(), batch.logits, r);
                 });
             case Op::capture:
@@ -225,7 +230,15 @@ class CpuExecutor final : public Executor {
         }
     }
 
-    static std::uint32_t tiles(std::uint32_t rows) { return (rows + cpu::kTileRows - 1) / cpu::kTileRows; }
+    // Rows of a matrix, or of each of several, that make an item. One token's activations are put in order for each.
+    std::uint32_t grain(std::uint32_t tokens, std::uint32_t rows, std::uint32_t matrices = 1) const {
+        if (tokens != 1) return kRows;
+        const std::uint64_t share = std::uint64_t(rows) * matrices / (pool_.threads() * kPieces);
+        return static_cast<std::uint32_t>(
+            std::clamp<std::uint64_t>(share / kRows * kRows, kRows, rows < kRows ? kRows : rows));
+    }
+
+    static std::uint32_t tiles(std::uint32_t rows, std::uint32_t tile) { return (rows + tile - 1) / tile; }
 
     // A counting sort of the batch's slots by expert.
     void group_by_expert(std::uint32_t n) {

@@ -94,7 +94,8 @@ void Pool::run(std::uint32_t items, std::uint32_t grain, const std::function<voi
     const std::uint64_t pieces = (std::uint64_t(items) + grain_ - 1) / grain_;
     for (std::uint64_t i = 0; i < threads_; i++) {
         parts_[i].next.store(static_cast<std::uint32_t>(pieces * i / threads_ * grain_), std::memory_order_relaxed);
-        parts_[i].last = static_cast<std::uint32_t>(std::min<std::uint64_t>(items, pieces * (i + 1) / threads_ * grain_));
+        parts_[i].last =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(items, pieces * (i + 1) / threads_ * grain_));
     }
     std::exception_ptr stopped;
     const auto help = [&] {

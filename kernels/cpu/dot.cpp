@@ -12,7 +12,7 @@ inline constexpr std::uint32_t kTokens = 32;  // activations that share a tile o
 inline constexpr std::uint32_t kWeights = 4;  // rows of weights unpacked at a time
 
 // Rows are short and several are read side by side, which hardware does not foresee. A hint past the end does no harm.
-QM_FN void prefetch(const std::uint8_t* data, int bytes) {
+QM_FN void prefetch_near(const std::uint8_t* data, int bytes) {
     for (int i = 0; i < bytes; i += 64) __builtin_prefetch(data + i);
 }
 
@@ -39,7 +39,7 @@ QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& 
                 Operand operand[kWeights];
                 for (std::uint32_t r = 0; r < count; r++) {
                     const std::uint8_t* data = w.data + (r0 + r) * w.row_bytes + block * Format::kBytes;
-                    prefetch(data + kWeights * w.row_bytes, Format::kBytes);
+                    prefetch_near(data + kWeights * w.row_bytes, Format::kBytes);
                     prepare<Format>(data, operand[r]);
                 }
                 for (std::uint32_t t = 0; t < tokens; t++) {

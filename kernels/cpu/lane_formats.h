@@ -33,14 +33,17 @@ QM_FN void split_k4(Lanes word, Lanes nibbles, Lanes* out) {
     split_bytes(either(bits(nibbles, 0x0f0f0f0fu), bits(right<2>(word), 0x30303030u)), out + 4);
 }
 
-QM_FN void k4_scales(const std::uint8_t* p, std::size_t stride, LaneScales& s) {
+template <class Rows>
+QM_FN void k4_scales(const Rows& rows, LaneScales& s) {
     Lanes words[4];
-    transpose(p, stride, words);
+    transpose(rows, 0, words);
     split_k4(words[1], words[3], s.scale);
     split_k4(words[2], right<4>(words[3]), s.minimum);
     alignas(64) std::uint32_t halves[kLanes];
     store(halves, words[0]);
+#pragma GCC unroll 1  // a loop becomes vector code, its copies side by side do not
     for (std::uint32_t r = 0; r < kLanes; r++) s.d[r] = qm_half(halves[r] & 0xffff);
+#pragma GCC unroll 1
     for (std::uint32_t r = 0; r < kLanes; r++) s.dmin[r] = qm_half(halves[r] >> 16);
 }
 
@@ -48,73 +51,57 @@ QM_FN void k4_scales(const std::uint8_t* p, std::size_t stride, LaneScales& s) {
 //   kGroup   values that share a scale
 //   kMost    the largest q
 //   scales   everything but the integers
-//   chunk    16 words of q; word i holds values place(c, i) and the next three
+//   read     the bytes of chunk c, in kWords words
+//   q        word i of the chunk made of them: values place(c, i) and the next three
 
 struct Q4KLanes {
     using Format = Q4K;
-    static constexpr int kGroup = 32, kMost = 15;
+    static constexpr int kGroup = 32, kMost = 15, kWords = 8;
     QM_FN constexpr int place(int c, int i) { return 64 * c + 4 * i; }
-    QM_FN void scales(const std::uint8_t* p, std::size_t stride, LaneScales& s) { k4_scales(p, stride, s); }
-    QM_FN void chunk(const std::uint8_t* p, std::size_t stride, int c, Lanes* q) {
-        const std::uint8_t* qs = p + 16 + 32 * c;
-        Lanes words[8];
-        transpose(qs, stride, words);
-        transpose(qs + 16, stride, words + 4);
-        for (int i = 0; i < 8; i++) {
-            q[i] = bits(words[i], 0x0f0f0f0fu);
-            q[8 + i] = bits(right<4>(words[i]), 0x0f0f0f0fu);
-        }
+    template <class Rows>
+    QM_FN void scales(const Rows& rows, LaneScales& s) {
+        k4_scales(rows, s);
+    }
+    template <class Rows>
+    QM_FN void read(const Rows& rows, int c, Lanes* words) {
+        transpose(rows, 16 + 32 * c, words);
+        transpose(rows, 32 + 32 * c, words + 4);
+    }
+    QM_FN Lanes q(const Lanes* words, int, int i) {
+        return bits(i < 8 ? words[i] : right<4>(words[i - 8]), 0x0f0f0f0fu);
     }
 };
 
 struct Q5KLanes {
     using Format = Q5K;
-    static constexpr int kGroup = 32, kMost = 31;
+    static constexpr int kGroup = 32, kMost = 31, kWords = 16;
     QM_FN constexpr int place(int c, int i) { return 64 * c + 4 * i; }
-    QM_FN void scales(const std::uint8_t* p, std::size_t stride, LaneScales& s) { k4_scales(p, stride, s); }
-    // The fifth bits of chunk c are bits 2c and 2c + 1 of each byte.
-    QM_FN Lanes fifth(Lanes high, int bit) {
-        switch (bit) {
-            case 0:
-                return bits(left<4>(high), 0x10101010u);
-            case 1:
-                return bits(left<3>(high), 0x10101010u);
-            case 2:
-                return bits(left<2>(high), 0x10101010u);
-            case 3:
-                return bits(left<1>(high), 0x10101010u);
-            case 4:
-                return bits(high, 0x10101010u);
-            case 5:
-                return bits(right<1>(high), 0x10101010u);
-            case 6:
-                return bits(right<2>(high), 0x10101010u);
-            default:
-                return bits(right<3>(high), 0x10101010u);
-        }
+    template <class Rows>
+    QM_FN void scales(const Rows& rows, LaneScales& s) {
+        k4_scales(rows, s);
     }
-    QM_FN void chunk(const std::uint8_t* p, std::size_t stride, int c, Lanes* q) {
-        const std::uint8_t* qs = p + 48 + 32 * c;
-        Lanes words[8], high[8];
-        transpose(qs, stride, words);
-        transpose(qs + 16, stride, words + 4);
-        transpose(p + 16, stride, high);
-        transpose(p + 32, stride, high + 4);
-        for (int i = 0; i < 8; i++) {
-            q[i] = either(bits(words[i], 0x0f0f0f0fu), fifth(high[i], 2 * c));
-            q[8 + i] = either(bits(right<4>(words[i]), 0x0f0f0f0fu), fifth(high[i], 2 * c + 1));
-        }
+    template <class Rows>
+    QM_FN void read(const Rows& rows, int c, Lanes* words) {
+        transpose(rows, 48 + 32 * c, words);
+        transpose(rows, 64 + 32 * c, words + 4);
+        transpose(rows, 16, words + 8);
+        transpose(rows, 32, words + 12);
+    }
+    QM_FN Lanes q(const Lanes* words, int c, int i) {
+        const Lanes fifth = bits(right(words[8 + i % 8], 2 * c + i / 8), 0x01010101u);
+        return either(bits(i < 8 ? words[i] : right<4>(words[i - 8]), 0x0f0f0f0fu), left<4>(fifth));
     }
 };
 
 struct Q6KLanes {
     using Format = Q6K;
-    static constexpr int kGroup = 16, kMost = 63;
+    static constexpr int kGroup = 16, kMost = 63, kWords = 12;
     // A chunk is the first or the second half of the four runs of 32 values that share bytes.
     QM_FN constexpr int place(int c, int i) { return 128 * (c / 2) + 16 * (c % 2) + 32 * (i / 4) + 4 * (i % 4); }
-    QM_FN void scales(const std::uint8_t* p, std::size_t stride, LaneScales& s) {
+    template <class Rows>
+    QM_FN void scales(const Rows& rows, LaneScales& s) {
         Lanes words[4];
-        transpose(p + 192, stride, words);
+        transpose(rows, 192, words);
         for (int i = 0; i < 4; i++) {
             s.scale[4 * i] = sign_of_byte(words[i]);
             s.scale[4 * i + 1] = sign_of_byte(right<8>(words[i]));
@@ -122,21 +109,21 @@ struct Q6KLanes {
             s.scale[4 * i + 3] = sign_of_byte(right<24>(words[i]));
         }
         alignas(64) std::uint32_t halves[kLanes];
-        for (std::uint32_t r = 0; r < kLanes; r++) halves[r] = load16(p + r * stride + 208);
+        for (std::uint32_t r = 0; r < kLanes; r++) halves[r] = load16(rows.row(static_cast<int>(r)) + 208);
+#pragma GCC unroll 1
         for (std::uint32_t r = 0; r < kLanes; r++) s.d[r] = qm_half(halves[r]);
     }
-    QM_FN void chunk(const std::uint8_t* p, std::size_t stride, int c, Lanes* q) {
-        const std::uint8_t* low = p + 64 * (c / 2) + 16 * (c % 2);
-        Lanes first[4], second[4], high[4];
-        transpose(low, stride, first);
-        transpose(low + 32, stride, second);
-        transpose(p + 128 + 32 * (c / 2) + 16 * (c % 2), stride, high);
-        for (int i = 0; i < 4; i++) {
-            q[i] = either(bits(first[i], 0x0f0f0f0fu), bits(left<4>(high[i]), 0x30303030u));
-            q[4 + i] = either(bits(second[i], 0x0f0f0f0fu), bits(left<2>(high[i]), 0x30303030u));
-            q[8 + i] = either(bits(right<4>(first[i]), 0x0f0f0f0fu), bits(high[i], 0x30303030u));
-            q[12 + i] = either(bits(right<4>(second[i]), 0x0f0f0f0fu), bits(right<2>(high[i]), 0x30303030u));
-        }
+    template <class Rows>
+    QM_FN void read(const Rows& rows, int c, Lanes* words) {
+        const int half = c / 2, part = 16 * (c % 2);
+        transpose(rows, 64 * half + part, words);
+        transpose(rows, 64 * half + 32 + part, words + 4);
+        transpose(rows, 128 + 32 * half + part, words + 8);
+    }
+    QM_FN Lanes q(const Lanes* words, int, int i) {
+        const Lanes low = words[i % 8], high = words[8 + i % 4];
+        const Lanes pair = i < 4 ? left<4>(high) : i < 8 ? left<2>(high) : i < 12 ? high : right<2>(high);
+        return either(bits(i < 8 ? low : right<4>(low), 0x0f0f0f0fu), bits(pair, 0x30303030u));
     }
 };
 

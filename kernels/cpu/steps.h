@@ -73,6 +73,7 @@ struct ExpertSlots {
     const std::uint32_t* first;   // [experts + 1]
     const std::uint32_t* slot;    // [tokens * used]
     const std::uint32_t* active;  // the experts that have slots
+    std::uint32_t tile_rows;      // of its matrix that are an item
 };
 
 struct Range {
@@ -103,12 +104,12 @@ struct Steps {
     // items: tokens
     void (*topk)(const TopkParams&, const float* logits, float* probabilities, std::int32_t* ids, float* weights,
                  Range);
-    // items: active expert * (tiles of kTileRows rows)
+    // items: active expert * (tiles of tile_rows rows)
     void (*gate_up)(const GateUpParams&, const Weight& gate, const Weight& up, const Rows& in, const ExpertSlots&,
                     float* gate_out, float* up_out, Range);
     // items: rows
     void (*swiglu)(const SwigluParams&, const float* gate, const float* up, const MutableRows& out, Range);
-    // items: active expert * (tiles of kTileRows rows)
+    // items: active expert * (tiles of tile_rows rows)
     void (*down)(const DownParams&, const Weight&, const Rows& in, const ExpertSlots&, float* out, Range);
     // items: tokens; adds to the residual
     void (*combine)(const CombineParams&, const float* expert_out, const float* weights, float* moe_out,
@@ -126,7 +127,5 @@ struct Steps {
     // out[t * stride + r - first]: rows [first, last) times `tokens` rows of activations
     void (*dot)(const Weight&, Range rows, const Rows& in, std::uint32_t tokens, float* out, std::size_t stride);
 };
-
-inline constexpr std::uint32_t kTileRows = 32;
 
 }  // namespace qwen3moe::cpu
