@@ -177,8 +177,8 @@ class CpuExecutor final : public Executor {
                 });
             case Op::attention:
                 find_layer(batch, step.layer);
-                return share(n * b.attention.rows().blocks_per_row(), 1, [&](Range r) {
-                    steps_.attention(attention_params(c_, n), queries, places_.data(), caches_.data(),
+                return share(n * ((c_.heads + run_heads(n) - 1) / run_heads(n)), 1, [&](Range r) {
+                    steps_.attention(attention_params(c_, n), run_heads(n), queries, places_.data(), caches_.data(),
                                      b.attention.rows(), r);
                 });
             case Op::output:
@@ -236,6 +236,18 @@ class CpuExecutor final : public Executor {
         const std::uint64_t share = std::uint64_t(rows) * matrices / (pool_.threads() * kPieces);
         return static_cast<std::uint32_t>(
             std::clamp<std::uint64_t>(share / kRows * kRows, kRows, rows < kRows ? kRows : rows));
+    }
+
+    // Heads that a thread takes together: those of a KV head, so that they read its keys once, and of as many KV heads
+    // as make whole blocks of outputs; fewer where threads would have nothing to do.
+    std::uint32_t run_heads(std::uint32_t tokens) const {
+        const std::uint32_t shared = c_.heads / c_.kv_heads;
+        std::uint32_t run = shared;
+        while (run < c_.heads && run * c_.head_dim % 256 != 0) run += shared;
+        run = std::min(run, c_.heads);
+        while (run % 2 == 0 && run / 2 * c_.head_dim % 256 == 0 && tokens * (c_.heads / run) < pool_.threads())
+            run /= 2;
+        return run;
     }
 
     static std::uint32_t tiles(std::uint32_t rows, std::uint32_t tile) { return (rows + tile - 1) / tile; }

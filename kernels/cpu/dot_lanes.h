@@ -38,8 +38,8 @@ struct SameDigits {
             for (int g = 0; g < 8; g++) out.pairs[g] = x.sums[2 * g] + x.sums[2 * g + 1];
     }
 
-    Lanes high(int word) const { return splat(four_digits(block->high + 4 * word)); }
-    Lanes low(int word) const { return splat(four_digits(block->low + 4 * word)); }
+    Lanes high(int word) const { return splat_at(block->high + 4 * word); }
+    Lanes low(int word) const { return splat_at(block->low + 4 * word); }
     Lanes bias_high(int group) const { return splat(start_high[group]); }
     Lanes bias_low(int group) const { return splat(start_low[group]); }
     Lanes sums(int group) const { return splat(pairs[group]); }

@@ -20,10 +20,6 @@
 
 namespace qwen3moe::cpu::QM_SIMD {
 
-QM_FN std::int32_t four_digits(const std::int8_t* x) {
-    return static_cast<std::int32_t>(load32(reinterpret_cast<const std::uint8_t*>(x)));
-}
-
 inline constexpr std::uint32_t kLanes = QM_LANES;
 
 // Where kLanes rows lie: four bases and small multiples of the stride make addresses that processors take as they are.
@@ -53,6 +49,7 @@ struct Consecutive {
 // Of each vector type:
 //   transpose   words[i] = in lane r the four bytes at row(r) + `offset` + 4 * i
 //   dot4        adds, in each lane, four unsigned bytes of q times four digits
+//   dot2        adds, in each lane, the products of two int16 of a and of b
 //   scaled      total + scale * sum; a scale is what `spread` made of an int32 in every lane
 //   kSumLimit   what a sum of dot4 may reach before it has to be scaled; 0: int32 is room enough
 #if QM_LANES == 16
@@ -82,6 +79,7 @@ QM_FN Lanes sign_of_byte(Lanes v) { return _mm512_srai_epi32(_mm512_slli_epi32(v
 QM_FN Lanes spread(Lanes scale) { return scale; }
 QM_FN Lanes dot4(Lanes sum, Lanes q, Lanes digits) { return _mm512_dpbusd_epi32(sum, q, digits); }
 QM_FN Lanes scaled(Lanes total, Lanes scale, Lanes sum) { return add(total, multiply(scale, sum)); }
+QM_FN Lanes dot2(Lanes sum, Lanes a, Lanes b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
 // Rows r, r + 4, r + 8 and r + 12 side by side.
 template <class Rows>
@@ -129,6 +127,7 @@ QM_FN Lanes sign_of_byte(Lanes v) { return _mm256_srai_epi32(_mm256_slli_epi32(v
 QM_FN Lanes spread(Lanes scale) { return _mm256_blend_epi16(scale, _mm256_slli_epi32(scale, 16), 0xaa); }
 QM_FN Lanes dot4(Lanes sum, Lanes q, Lanes digits) { return _mm256_add_epi16(sum, _mm256_maddubs_epi16(q, digits)); }
 QM_FN Lanes scaled(Lanes total, Lanes scale, Lanes sum) { return add(total, _mm256_madd_epi16(scale, sum)); }
+QM_FN Lanes dot2(Lanes sum, Lanes a, Lanes b) { return add(sum, _mm256_madd_epi16(a, b)); }
 
 // Rows r and r + 4 side by side.
 template <class Rows>
@@ -182,6 +181,10 @@ QM_FN Lanes dot4(Lanes sum, Lanes q, Lanes digits) {
     return vdotq_s32(sum, vreinterpretq_s8_s32(q), vreinterpretq_s8_s32(digits));
 }
 QM_FN Lanes scaled(Lanes total, Lanes scale, Lanes sum) { return vmlaq_s32(total, scale, sum); }
+QM_FN Lanes dot2(Lanes sum, Lanes a, Lanes b) {
+    const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return add(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)));
+}
 
 template <class Rows>
 QM_FN void transpose(const Rows& rows, int offset, Lanes* words) {
@@ -194,6 +197,13 @@ QM_FN void transpose(const Rows& rows, int offset, Lanes* words) {
 }
 
 #endif
+
+// The four bytes at p in every lane.
+QM_FN Lanes splat_at(const void* p) {
+    std::int32_t x;
+    __builtin_memcpy(&x, p, sizeof(x));
+    return splat(x);
+}
 
 }  // namespace qwen3moe::cpu::QM_SIMD
 

@@ -46,13 +46,15 @@ struct Weight {
     std::size_t row_bytes;
 };
 
-// One layer of one sequence's cache. The heads of K and V are X16 blocks of head_dim values.
+// One layer of one sequence's cache. The heads of K and V are X16 blocks of head_dim values, of which neighbours that a
+// product adds up lie side by side: of K two values of a key, for 16 keys at a time; of V two keys' values.
+inline constexpr std::uint32_t kKeyGroup = 16;
 struct KvLayer {
-    std::int16_t* k;  // [kv_heads][context][head_dim]
-    float* k_scale;   // [kv_heads][context]
-    std::int16_t* v;  // [kv_heads][context][head_dim]
-    float* v_scale;   // [kv_heads][context]
-    std::uint32_t context;
+    std::int16_t* k;     // [kv_heads][rows / 16][head_dim / 2][16][2]
+    float* k_scale;      // [kv_heads][rows]
+    std::int16_t* v;     // [kv_heads][rows / 2][head_dim][2]
+    float* v_scale;      // [kv_heads][rows]
+    std::uint32_t rows;  // the context, rounded up to whole groups
 };
 
 // Where each row of the batch belongs.
@@ -94,9 +96,9 @@ struct Steps {
     // items: token * (heads + 2 * kv_heads): Q heads and K heads are normed and rotated in place, K and V appended
     void (*rope_append)(const RopeAppendParams&, float* q, float* k, const float* v, const float* q_norm,
                         const float* k_norm, const float* rope, const Place*, const KvLayer*, const Queries&, Range);
-    // items: token * (blocks of 256 outputs)
-    void (*attention)(const AttentionParams&, const Queries&, const Place*, const KvLayer*, const MutableRows& out,
-                      Range);
+    // items: (runs of `heads` heads) * token; a run's outputs are whole blocks of 256, or the row's last
+    void (*attention)(const AttentionParams&, std::uint32_t heads, const Queries&, const Place*, const KvLayer*,
+                      const MutableRows& out, Range);
     // items: rows of the matrix; adds to the residual
     void (*output)(const OutputParams&, const Weight&, const Rows& in, float* residual, Range);
     // items: rows of the matrix
