@@ -31,8 +31,9 @@ class CpuCache final : public Cache {
     std::uint32_t kv_heads_;
     std::uint32_t head_dim_;  // 64 or 128
     std::uint32_t context_;
-    std::unique_ptr<std::int16_t[], Free> values_;  // [layers][K, V][kv_heads][context][head_dim]
-    std::unique_ptr<float[], Free> scales_;         // [layers][K, V][kv_heads][context]
+    std::uint32_t rows_;                            // the context in whole groups of keys
+    std::unique_ptr<std::int16_t[], Free> values_;  // [layers][K, V][kv_heads][rows * head_dim], as KvLayer orders them
+    std::unique_ptr<float[], Free> scales_;         // [layers][K, V][kv_heads][rows]
 };
 
 }  // namespace qwen3moe

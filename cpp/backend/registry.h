@@ -20,7 +20,7 @@ std::vector<Device> devices();
 
 struct OpenOptions {
     unsigned threads = 0;  // of the CPU; 0: as many as the process may use
-    std::uint32_t batch = 256;
+    std::uint32_t batch = 512;
 };
 
 // Throws BackendUnavailableError, saying why, and DeviceError when the device fails the arithmetic's self-test.

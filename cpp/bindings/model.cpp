@@ -86,7 +86,7 @@ void bind_model(py::module_& m) {
                  py::gil_scoped_release release;
                  return std::make_unique<ModelHandle>(open_model(file, device, {threads, batch}));
              }),
-             py::arg("path"), py::arg("device") = "cpu", py::kw_only(), py::arg("threads") = 0, py::arg("batch") = 256)
+             py::arg("path"), py::arg("device") = "cpu", py::kw_only(), py::arg("threads") = 0, py::arg("batch") = 512)
         .def_property_readonly("path", [](const ModelHandle& h) { return path_text(h.get()->file->path()); })
         .def_property_readonly("device", [](const ModelHandle& h) { return h.get()->device; })
         .def_property_readonly("config", [](const ModelHandle& h) { return config_dict(h.get()->config); })

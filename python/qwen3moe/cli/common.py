@@ -89,6 +89,15 @@ def parse_ranges(text: str | None, what: str) -> list[int] | None:
     return values
 
 
+def parse_counts(text: str, what: str) -> list[int]:
+    """ "512,2048" becomes [512, 2048]."""
+    words = text.split(",")
+    for word in words:
+        if not re.fullmatch(r"\s*\d+\s*", word):
+            raise ArgumentError(f"{what} has {word!r:.40}; expected numbers, such as 512,2048")
+    return [int(word) for word in words]
+
+
 def show(report: Report, as_json: bool) -> None:
     """Prints a finding in the form that was asked for."""
     text = json.dumps(plain(report.to_dict()), indent=2, allow_nan=False) if as_json else str(report)
