@@ -27,6 +27,7 @@ class Pool {
 
   private:
     void start();
+    void end();
     void abandon();
     void serve();
     void take_pieces(const Poll* poll);
