@@ -106,7 +106,7 @@ def test_recip():
 
 
 def test_rsqrt():
-    assert newton("qm_rsqrt") <= Fraction("2.51") * gappa.UNIT
+    assert newton("qm_rsqrt") <= Fraction("2.01") * gappa.UNIT
 
 
 @pytest.mark.parametrize("name", NEWTON)

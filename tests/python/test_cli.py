@@ -41,7 +41,7 @@ def python(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_that_are_promised() -> None:
     names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-    assert names == ["info", "logits", "trace", "diff", "parity", "bench", "synth", "quantize", "doctor"]
+    assert names == ["info", "logits", "trace", "diff", "parity", "bench", "synth", "quantize", "contracts", "doctor"]
 
 
 def test_help_says_what_each_command_does() -> None:
