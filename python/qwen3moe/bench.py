@@ -52,7 +52,7 @@ class Bench:
     decode_tok_s: Rate | None
     weight_bytes: int
     weight_bytes_per_token: int
-    read_bytes_s: float
+    read_bytes_s: float | None  # of the machine's memory, which bounds the CPU; a GPU reads its own
     peak_rss_bytes: int
     logits_sha256: str
 
@@ -60,7 +60,9 @@ class Bench:
     def bandwidth_share(self) -> float | None:
         """The share of the read bandwidth that decoding spends on weights."""
         rate = self.decode_tok_s
-        return rate.median * self.weight_bytes_per_token / self.read_bytes_s if rate else None
+        if rate is None or self.read_bytes_s is None:
+            return None
+        return rate.median * self.weight_bytes_per_token / self.read_bytes_s
 
     def to_dict(self) -> dict[str, Any]:
         rates = {"prefill_tok_s": self.prefill_tok_s, "decode_tok_s": self.decode_tok_s}
@@ -74,6 +76,7 @@ class Bench:
             for name, rate in runs
             if rate
         ]
+        bandwidth = "not measured" if self.read_bytes_s is None else f"{self.read_bytes_s / 1e9:.1f} GB/s"
         share = "" if self.bandwidth_share is None else f" ({self.bandwidth_share:.0%} of it used by decode)"
         return "\n".join(
             [
@@ -81,7 +84,7 @@ class Bench:
                 "",
                 f"model           {self.model}, {self.weight_bytes / 1e9:.3f} GB of weights",
                 f"read per token  {self.weight_bytes_per_token / 1e6:.3f} MB",
-                f"read bandwidth  {self.read_bytes_s / 1e9:.1f} GB/s{share}",
+                f"read bandwidth  {bandwidth}{share}",
                 f"peak RSS        {self.peak_rss_bytes / 1e6:.0f} MB",
                 f"SHA-256         {self.logits_sha256}",
             ]
@@ -133,7 +136,7 @@ def bench(
         decode_tok_s=decode,
         weight_bytes=model.weight_bytes,
         weight_bytes_per_token=weight_bytes_per_token(model),
-        read_bytes_s=read_bandwidth(model.threads),
+        read_bytes_s=read_bandwidth(model.threads) if model.threads else None,
         peak_rss_bytes=rss,
         logits_sha256=digest,
     )
