@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <string>
 
-#include "synth/fill.h"
 #include "gguf/mix.h"
+#include "synth/fill.h"
 #include "synth/presets.h"
 
 namespace qwen3moe {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "gguf/types.h"
 #include "gguf/mix.h"
+#include "gguf/types.h"
 #include "synth/presets.h"
 
 namespace qwen3moe {
