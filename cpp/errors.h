@@ -39,5 +39,8 @@ struct NumericalError : Error {  // a value that is not finite; names layer and 
 struct SessionError : Error {  // closed, or used by two callers at once
     using Error::Error;
 };
+struct SessionFileError : SessionError {  // a stored session that is not what it must be
+    using SessionError::SessionError;
+};
 
 }  // namespace qwen3moe

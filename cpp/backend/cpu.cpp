@@ -21,7 +21,8 @@ using cpu::MutableRows;
 using cpu::Range;
 using cpu::X16Block;
 
-constexpr std::uint32_t kRows = 32;  // rows of a matrix that a thread takes at a time
+constexpr std::uint32_t kRows = 32;   // rows of a matrix that a thread takes at a time, at least
+constexpr std::uint32_t kPieces = 8;  // that a thread's share of one token's work is cut into: it has little else to do
 
 // Memory that is not touched before it is used.
 template <class T>
@@ -65,6 +66,7 @@ struct Buffers {
           expert_weights(n * c.experts_used),
           slot_first(c.experts + 1),
           slot(n * c.experts_used),
+          active(c.experts),
           gate(n * c.experts_used * c.ff),
           up(n * c.experts_used * c.ff),
           swiglu(n * c.experts_used, c.ff),
@@ -81,7 +83,7 @@ struct Buffers {
     Array<float> router_logits, probabilities;
     Array<std::int32_t> expert_ids;
     Array<float> expert_weights;
-    Array<std::uint32_t> slot_first, slot;  // the batch's slots grouped by expert
+    Array<std::uint32_t> slot_first, slot, active;  // the batch's slots grouped by expert, and which have any
     Array<float> gate, up;
     Activations swiglu;
     Array<float> expert_out, moe_out, selected;
@@ -144,7 +146,10 @@ class CpuExecutor final : public Executor {
         const Buffers& b = buffers_;
         const auto& w = step.weights;
         const cpu::Queries queries{b.q_high.get(), b.q_low.get(), b.q_scale.get()};
-        const cpu::ExpertSlots slots{b.slot_first.get(), b.slot.get()};
+        const std::uint32_t ff_rows = grain(n, c_.ff, active_), width_rows = grain(n, c_.width, active_);
+        const auto slots = [&](std::uint32_t rows) {
+            return cpu::ExpertSlots{b.slot_first.get(), b.slot.get(), b.active.get(), rows};
+        };
         const auto share = [&](std::uint32_t items, std::uint32_t grain, const std::function<void(Range)>& work) {
             pool_.run(items, grain, work, poll);
         };
@@ -160,7 +165,7 @@ class CpuExecutor final : public Executor {
                              [&](Range r) { steps_.norm(norm_params(c_, n), x, floats(w[0]), b.normed.rows(), r); });
             }
             case Op::qkv:
-                return share(c_.q_rows() + 2 * c_.kv_rows(), kRows, [&](Range r) {
+                return share(c_.q_rows() + 2 * c_.kv_rows(), grain(n, c_.q_rows() + 2 * c_.kv_rows()), [&](Range r) {
                     steps_.qkv(qkv_params(c_, n), weight(w[0]), weight(w[1]), weight(w[2]), b.normed.rows(), b.q.get(),
                                b.k.get(), b.v.get(), r);
                 });
@@ -172,12 +177,12 @@ class CpuExecutor final : public Executor {
                 });
             case Op::attention:
                 find_layer(batch, step.layer);
-                return share(n * b.attention.rows().blocks_per_row(), 1, [&](Range r) {
-                    steps_.attention(attention_params(c_, n), queries, places_.data(), caches_.data(),
+                return share(n * ((c_.heads + run_heads(n) - 1) / run_heads(n)), 1, [&](Range r) {
+                    steps_.attention(attention_params(c_, n), run_heads(n), queries, places_.data(), caches_.data(),
                                      b.attention.rows(), r);
                 });
             case Op::output:
-                return share(c_.width, kRows, [&](Range r) {
+                return share(c_.width, grain(n, c_.width), [&](Range r) {
                     steps_.output(output_params(c_, n), weight(w[0]), b.attention.rows(), b.residual.get(), r);
                 });
             case Op::router:
@@ -191,8 +196,8 @@ class CpuExecutor final : public Executor {
                 });
                 return group_by_expert(n);
             case Op::gate_up:
-                return share(c_.experts * tiles(c_.ff), 1, [&](Range r) {
-                    steps_.gate_up(gate_up_params(c_, n), weight(w[0]), weight(w[1]), b.normed.rows(), slots,
+                return share(active_ * tiles(c_.ff, ff_rows), 1, [&](Range r) {
+                    steps_.gate_up(gate_up_params(c_, n), weight(w[0]), weight(w[1]), b.normed.rows(), slots(ff_rows),
                                    b.gate.get(), b.up.get(), r);
                 });
             case Op::swiglu:
@@ -200,8 +205,9 @@ class CpuExecutor final : public Executor {
                     steps_.swiglu(swiglu_params(c_, n), b.gate.get(), b.up.get(), b.swiglu.rows(), r);
                 });
             case Op::down:
-                return share(c_.experts * tiles(c_.width), 1, [&](Range r) {
-                    steps_.down(down_params(c_, n), weight(w[0]), b.swiglu.rows(), slots, b.expert_out.get(), r);
+                return share(active_ * tiles(c_.width, width_rows), 1, [&](Range r) {
+                    steps_.down(down_params(c_, n), weight(w[0]), b.swiglu.rows(), slots(width_rows),
+                                b.expert_out.get(), r);
                 });
             case Op::combine:
                 return share(n, 1, [&](Range r) {
@@ -215,7 +221,7 @@ class CpuExecutor final : public Executor {
                 return check_finite(b.residual.get(), std::size_t(n) * c_.width, "residual");
             case Op::logits:
                 if (wanted == 0) return;
-                return share(c_.vocab, kRows, [&](Range r) {
+                return share(c_.vocab, grain(wanted, c_.vocab), [&](Range r) {
                     steps_.logits(logits_params(c_, wanted), weight(w[0]), b.normed.rows(), batch.logits, r);
                 });
             case Op::capture:
@@ -224,7 +230,27 @@ class CpuExecutor final : public Executor {
         }
     }
 
-    static std::uint32_t tiles(std::uint32_t rows) { return (rows + cpu::kTileRows - 1) / cpu::kTileRows; }
+    // Rows of a matrix, or of each of several, that make an item. One token's activations are put in order for each.
+    std::uint32_t grain(std::uint32_t tokens, std::uint32_t rows, std::uint32_t matrices = 1) const {
+        if (tokens != 1) return kRows;
+        const std::uint64_t share = std::uint64_t(rows) * matrices / (pool_.threads() * kPieces);
+        return static_cast<std::uint32_t>(
+            std::clamp<std::uint64_t>(share / kRows * kRows, kRows, rows < kRows ? kRows : rows));
+    }
+
+    // Heads that a thread takes together: those of a KV head, so that they read its keys once, and of as many KV heads
+    // as make whole blocks of outputs; fewer where threads would have nothing to do.
+    std::uint32_t run_heads(std::uint32_t tokens) const {
+        const std::uint32_t shared = c_.heads / c_.kv_heads;
+        std::uint32_t run = shared;
+        while (run < c_.heads && run * c_.head_dim % 256 != 0) run += shared;
+        run = std::min(run, c_.heads);
+        while (run % 2 == 0 && run / 2 * c_.head_dim % 256 == 0 && tokens * (c_.heads / run) < pool_.threads())
+            run /= 2;
+        return run;
+    }
+
+    static std::uint32_t tiles(std::uint32_t rows, std::uint32_t tile) { return (rows + tile - 1) / tile; }
 
     // A counting sort of the batch's slots by expert.
     void group_by_expert(std::uint32_t n) {
@@ -233,7 +259,11 @@ class CpuExecutor final : public Executor {
         std::uint32_t* first = buffers_.slot_first.get();
         std::fill_n(first, c_.experts + 1, 0u);
         for (std::uint32_t s = 0; s < slots; s++) first[ids[s] + 1]++;
-        for (std::uint32_t e = 0; e < c_.experts; e++) first[e + 1] += first[e];
+        active_ = 0;
+        for (std::uint32_t e = 0; e < c_.experts; e++) {
+            if (first[e + 1] != 0) buffers_.active.get()[active_++] = e;
+            first[e + 1] += first[e];
+        }
         std::vector<std::uint32_t> next(first, first + c_.experts);
         for (std::uint32_t s = 0; s < slots; s++) buffers_.slot.get()[next[static_cast<std::uint32_t>(ids[s])]++] = s;
     }
@@ -299,6 +329,7 @@ class CpuExecutor final : public Executor {
     std::vector<std::int32_t> tokens_;
     std::vector<cpu::Place> places_;
     std::vector<cpu::KvLayer> caches_;
+    std::uint32_t active_ = 0;  // experts that the layer's tokens go to
 };
 
 }  // namespace

@@ -9,7 +9,7 @@ namespace qwen3moe {
 
 struct CpuOptions {
     unsigned threads = 0;       // 0: as many as the process may use
-    std::uint32_t batch = 256;  // rows
+    std::uint32_t batch = 512;  // rows
 };
 
 std::unique_ptr<Executor> open_cpu(const Config& config, const CpuOptions& options);

@@ -15,10 +15,13 @@ std::uint64_t machine_memory() {
     return static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-// Zero pages from the system: untouched positions cost nothing.
+// Pages that nobody has touched: positions without a token cost nothing. What is read of a group beyond the last
+// position is not used.
 template <class T>
 T* allocate(std::uint64_t count, std::uint64_t needed) {
-    void* p = needed <= machine_memory() ? std::calloc(count, sizeof(T)) : nullptr;
+    constexpr std::uint64_t line = 64;
+    const std::uint64_t bytes = (count * sizeof(T) + line - 1) / line * line;
+    void* p = needed <= machine_memory() ? std::aligned_alloc(line, bytes) : nullptr;
     if (!p)
         throw OutOfMemoryError("a cache needs " + std::to_string(needed) + " bytes; this machine has " +
                                std::to_string(machine_memory()) + ". Ask for a smaller context");
@@ -30,9 +33,13 @@ T* allocate(std::uint64_t count, std::uint64_t needed) {
 void CpuCache::Free::operator()(void* p) const { std::free(p); }
 
 CpuCache::CpuCache(std::uint32_t layers, std::uint32_t kv_heads, std::uint32_t head_dim, std::uint32_t context)
-    : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim), context_(context) {
+    : layers_(layers),
+      kv_heads_(kv_heads),
+      head_dim_(head_dim),
+      context_(context),
+      rows_((context + cpu::kKeyGroup - 1) / cpu::kKeyGroup * cpu::kKeyGroup) {
     // Config bounds every factor: layers and context 2^24, heads 2^12; their product fits, times 256 bytes it may not.
-    const std::uint64_t rows = std::uint64_t(2) * layers_ * kv_heads_ * context_;
+    const std::uint64_t rows = std::uint64_t(2) * layers_ * kv_heads_ * rows_;
     const std::uint64_t row_bytes = head_dim_ * sizeof(std::int16_t) + sizeof(float);
     const std::uint64_t needed = rows > UINT64_MAX / row_bytes ? UINT64_MAX : rows * row_bytes;
     values_.reset(allocate<std::int16_t>(rows * head_dim_, needed));
@@ -40,23 +47,49 @@ CpuCache::CpuCache(std::uint32_t layers, std::uint32_t kv_heads, std::uint32_t h
 }
 
 cpu::KvLayer CpuCache::layer(std::uint32_t index) const {
-    const std::size_t rows = std::size_t(kv_heads_) * context_;
+    const std::size_t rows = std::size_t(kv_heads_) * rows_;
     const std::size_t k = std::size_t(index) * 2 * rows;
     const std::size_t v = k + rows;
-    return {values_.get() + k * head_dim_, scales_.get() + k, values_.get() + v * head_dim_, scales_.get() + v,
-            context_};
+    return {values_.get() + k * head_dim_, scales_.get() + k, values_.get() + v * head_dim_, scales_.get() + v, rows_};
 }
 
 std::unique_ptr<Cache> CpuCache::copy(std::uint32_t positions) const {
     const std::size_t regions = std::size_t(layers_) * 2 * kv_heads_;
+    const std::size_t groups = (positions + cpu::kKeyGroup - 1) / cpu::kKeyGroup;
     auto made = std::make_unique<CpuCache>(layers_, kv_heads_, head_dim_, context_);
     for (std::size_t r = 0; r < regions; r++) {
-        const std::size_t at = r * context_;
+        const std::size_t at = r * rows_;
         std::memcpy(made->values_.get() + at * head_dim_, values_.get() + at * head_dim_,
-                    positions * std::size_t(head_dim_) * sizeof(std::int16_t));
+                    groups * cpu::kKeyGroup * head_dim_ * sizeof(std::int16_t));
         std::memcpy(made->scales_.get() + at, scales_.get() + at, positions * sizeof(float));
     }
     return made;
+}
+
+// The canonical bytes in order: move(where they lie here, how many).
+template <class Move>
+void CpuCache::each_run(std::uint32_t layer, std::uint32_t positions, Move move) const {
+    for (std::size_t kv = 0; kv < 2; kv++) {
+        const std::size_t first = (std::size_t(layer) * 2 + kv) * kv_heads_;
+        for (std::size_t r = first; r < first + kv_heads_; r++)
+            move(values_.get() + r * context_ * head_dim_, positions * std::size_t(head_dim_) * sizeof(std::int16_t));
+        for (std::size_t r = first; r < first + kv_heads_; r++)
+            move(scales_.get() + r * context_, positions * sizeof(float));
+    }
+}
+
+void CpuCache::read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const {
+    each_run(layer, positions, [&](const void* here, std::size_t bytes) {
+        std::memcpy(out.data(), here, bytes);
+        out = out.subspan(bytes);
+    });
+}
+
+void CpuCache::write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) {
+    each_run(layer, positions, [&](void* here, std::size_t bytes) {
+        std::memcpy(here, in.data(), bytes);
+        in = in.subspan(bytes);
+    });
 }
 
 }  // namespace qwen3moe

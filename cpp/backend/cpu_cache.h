@@ -14,6 +14,8 @@ class CpuCache final : public Cache {
 
     std::uint32_t context() const override { return context_; }
     std::unique_ptr<Cache> copy(std::uint32_t positions) const override;
+    void read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const override;
+    void write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) override;
 
     cpu::KvLayer layer(std::uint32_t index) const;
 
@@ -22,12 +24,16 @@ class CpuCache final : public Cache {
         void operator()(void* p) const;
     };
 
+    template <class Move>
+    void each_run(std::uint32_t layer, std::uint32_t positions, Move move) const;
+
     std::uint32_t layers_;
     std::uint32_t kv_heads_;
     std::uint32_t head_dim_;  // 64 or 128
     std::uint32_t context_;
-    std::unique_ptr<std::int16_t[], Free> values_;  // [layers][K, V][kv_heads][context][head_dim]
-    std::unique_ptr<float[], Free> scales_;         // [layers][K, V][kv_heads][context]
+    std::uint32_t rows_;                            // the context in whole groups of keys
+    std::unique_ptr<std::int16_t[], Free> values_;  // [layers][K, V][kv_heads][rows * head_dim], as KvLayer orders them
+    std::unique_ptr<float[], Free> scales_;         // [layers][K, V][kv_heads][rows]
 };
 
 }  // namespace qwen3moe

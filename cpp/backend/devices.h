@@ -8,7 +8,8 @@ namespace qwen3moe {
 
 struct Devices {
     std::vector<std::string> names;
-    std::string reason;  // why there are none
+    std::string reason;               // why there are none
+    std::vector<bool> software = {};  // by device: a processor that plays a GPU; empty: none is
 };
 
 }  // namespace qwen3moe

@@ -2,6 +2,7 @@
 // such.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +21,11 @@ class Cache {
     virtual ~Cache() = default;
     virtual std::uint32_t context() const = 0;
     virtual std::unique_ptr<Cache> copy(std::uint32_t positions) const = 0;  // the first `positions`, same context
+
+    // A layer's first `positions` as the same bytes on every back end: K as int16 [kv_heads][positions][head_dim], its
+    // scales as f32 [kv_heads][positions], then V likewise. No batch is under way.
+    virtual void read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const = 0;
+    virtual void write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) = 0;
 };
 
 // Consecutive tokens of one sequence.

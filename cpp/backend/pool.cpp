@@ -35,11 +35,11 @@ unsigned usable_processors() {
     return std::max(1u, std::thread::hardware_concurrency());
 }
 
-Pool::Pool(unsigned threads) : threads_(std::max(1u, threads)) { start(); }
+Pool::Pool(unsigned threads) : threads_(std::max(1u, threads)), parts_(threads_) { start(); }
 
 void Pool::start() {
     process_ = getpid();
-    for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this] { serve(); });
+    for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this, i] { serve(i); });
 }
 
 // A forked child holds handles of threads that it does not have; joining or detaching them is not possible.
@@ -56,23 +56,26 @@ Pool::~Pool() {
     for (std::thread& worker : workers_) worker.join();
 }
 
-void Pool::serve() {
+void Pool::serve(unsigned thread) {
     std::uint32_t seen = 0;
     while (true) {
         wait_past(epoch_, seen);
         if (stop_) return;
         seen = epoch_.load(std::memory_order_acquire);
-        take_pieces(nullptr);
+        take_pieces(thread, nullptr);
         if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
     }
 }
 
-void Pool::take_pieces(const Poll* poll) {
-    while (true) {
-        const std::uint32_t first = next_.fetch_add(grain_, std::memory_order_relaxed);
-        if (first >= items_) return;
-        (*work_)({first, std::min(first + grain_, items_)});
-        if (poll) (*poll)();
+void Pool::take_pieces(unsigned thread, const Poll* poll) {
+    for (unsigned i = 0; i < threads_; i++) {
+        Part& part = parts_[(thread + i) % threads_];
+        while (true) {
+            const std::uint32_t first = part.next.fetch_add(grain_, std::memory_order_relaxed);
+            if (first >= part.last) break;
+            (*work_)({first, std::min(first + grain_, part.last)});
+            if (poll) (*poll)();
+        }
     }
 }
 
@@ -87,16 +90,20 @@ void Pool::run(std::uint32_t items, std::uint32_t grain, const std::function<voi
         start();
     }
     work_ = &work;
-    items_ = items;
     grain_ = std::max(1u, grain);
-    next_.store(0, std::memory_order_relaxed);
+    const std::uint64_t pieces = (std::uint64_t(items) + grain_ - 1) / grain_;
+    for (std::uint64_t i = 0; i < threads_; i++) {
+        parts_[i].next.store(static_cast<std::uint32_t>(pieces * i / threads_ * grain_), std::memory_order_relaxed);
+        parts_[i].last =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(items, pieces * (i + 1) / threads_ * grain_));
+    }
     std::exception_ptr stopped;
     const auto help = [&] {
         try {
-            take_pieces(&poll);
+            take_pieces(0, &poll);
         } catch (...) {
             stopped = std::current_exception();
-            next_.store(items_, std::memory_order_relaxed);  // the others finish the piece in hand
+            for (Part& part : parts_) part.next.store(part.last, std::memory_order_relaxed);  // each ends its piece
         }
     };
     if (workers_.empty() || items <= grain_) {

@@ -1,4 +1,6 @@
 // A fixed pool of threads that share a range of items. Which thread does which item never shows in a result.
+// Every thread has a fixed part of the range, the same for the same range each time: what it reads stays near it. One
+// that is done takes from the parts of the others.
 #pragma once
 
 #include <atomic>
@@ -21,15 +23,21 @@ class Pool {
 
     unsigned threads() const { return threads_; }
 
-    // Does items [0, items) in pieces of `grain`; the caller works too, and polls between its pieces.
+    // Does items [0, items) in pieces of at most `grain`; the caller works too, and polls between its pieces.
     // `work` must not throw. One caller at a time.
     void run(std::uint32_t items, std::uint32_t grain, const std::function<void(cpu::Range)>& work, const Poll& poll);
 
   private:
+    // What is left of a thread's part, on a cache line of its own.
+    struct alignas(64) Part {
+        std::atomic<std::uint32_t> next{0};
+        std::uint32_t last = 0;
+    };
+
     void start();
     void abandon();
-    void serve();
-    void take_pieces(const Poll* poll);
+    void serve(unsigned thread);
+    void take_pieces(unsigned thread, const Poll* poll);
 
     unsigned threads_;
     int process_ = 0;  // a forked child has none of the workers and starts its own
@@ -37,9 +45,8 @@ class Pool {
 
     // The current job, published by `epoch_`.
     const std::function<void(cpu::Range)>* work_ = nullptr;
-    std::uint32_t items_ = 0;
     std::uint32_t grain_ = 1;
-    std::atomic<std::uint32_t> next_{0};
+    std::vector<Part> parts_;
     std::atomic<std::uint32_t> epoch_{0};
     std::atomic<std::uint32_t> busy_{0};
     std::atomic<bool> stop_{false};

@@ -12,12 +12,11 @@ namespace qwen3moe {
 
 namespace {
 
-// A device that is found but that nothing runs on yet is listed with the reason.
-void add(std::vector<Device>& list, const std::string& kind, const Devices& found, bool runs) {
-    const char* what = runs ? "" : "; this version runs the arithmetic's self-test on it, but no model yet";
+void add(std::vector<Device>& list, const std::string& kind, const Devices& found) {
     if (found.names.empty()) list.push_back({kind, false, found.reason});
     for (std::size_t i = 0; i < found.names.size(); i++)
-        list.push_back({kind + ":" + std::to_string(i), runs, found.names[i] + what});
+        list.push_back(
+            {kind + ":" + std::to_string(i), true, found.names[i], !found.software.empty() && found.software[i]});
 }
 
 // A device whose arithmetic is off by a bit would give logits that are nearly right.
@@ -30,8 +29,8 @@ void require_selftest(const std::string& device) {
 
 std::vector<Device> devices() {
     std::vector<Device> list{{"cpu", true, std::to_string(usable_processors()) + " threads, " + cpu_steps().name}};
-    add(list, "cuda", cuda::devices(), true);
-    add(list, "vulkan", vulkan::devices(), false);
+    add(list, "cuda", cuda::devices());
+    add(list, "vulkan", vulkan::devices());
     return list;
 }
 
@@ -45,7 +44,9 @@ std::unique_ptr<Executor> open_device(const std::string& name, const Config& con
     for (const Device& device : devices()) {
         if (device.name == name && device.available) {
             require_selftest(name);
-            return cuda::open(static_cast<std::uint32_t>(std::stoul(name.substr(5))), config, weights, options.batch);
+            const std::size_t colon = name.find(':');
+            const auto open = name.substr(0, colon) == "cuda" ? cuda::open : vulkan::open;
+            return open(static_cast<std::uint32_t>(std::stoul(name.substr(colon + 1))), config, weights, options.batch);
         }
         if (device.name == name) throw BackendUnavailableError("device '" + name + "': " + device.description);
         known += (known.empty() ? "" : ", ") + device.name;

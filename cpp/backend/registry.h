@@ -13,13 +13,14 @@ struct Device {
     std::string name;  // "cpu", "cuda:0", "vulkan:0"
     bool available;
     std::string description;  // what it is, or why it is not available
+    bool software = false;    // a processor that plays a GPU: the CPU back end does better there
 };
 
 std::vector<Device> devices();
 
 struct OpenOptions {
     unsigned threads = 0;  // of the CPU; 0: as many as the process may use
-    std::uint32_t batch = 256;
+    std::uint32_t batch = 512;
 };
 
 // Throws BackendUnavailableError, saying why, and DeviceError when the device fails the arithmetic's self-test.

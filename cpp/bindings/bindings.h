@@ -14,6 +14,7 @@ void bind_errors(pybind11::module_& m);
 void bind_gguf(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
 void bind_quantise(pybind11::module_& m);
+void bind_sampler(pybind11::module_& m);
 void bind_session(pybind11::module_& m);
 void bind_synth(pybind11::module_& m);
 

@@ -42,6 +42,8 @@ void bind_errors(py::module_&) {
             raise("DeviceError", e);
         } catch (const NumericalError& e) {
             raise("NumericalError", e);
+        } catch (const SessionFileError& e) {
+            raise("SessionFileError", e);
         } catch (const SessionError& e) {
             raise("SessionError", e);
         } catch (const std::bad_alloc&) {

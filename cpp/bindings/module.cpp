@@ -7,6 +7,7 @@ PYBIND11_MODULE(_core, m) {
     bind_arithmetic(m);
     bind_gguf(m);
     bind_model(m);
+    bind_sampler(m);
     bind_session(m);
     bind_synth(m);
     bind_quantise(m);

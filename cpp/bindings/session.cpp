@@ -76,19 +76,24 @@ py::object eval(Session& session, const Tokens& tokens, const std::string& posit
     return logits;
 }
 
-py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens) {
+py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens,
+                    const std::string& positions, const py::object& progress) {
+    const Wanted wanted = wanted_of(positions);
     if (sessions.empty() || sessions.size() != tokens.size())
         throw ArgumentError(std::to_string(sessions.size()) + " sessions and " + std::to_string(tokens.size()) +
                             " lists of tokens; give one list per session");
     py::list logits;
     std::vector<Request> requests;
     for (std::size_t i = 0; i < sessions.size(); i++) {
-        Floats array(static_cast<py::ssize_t>(sessions[i]->model().config.vocab));
+        std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(sessions[i]->model().config.vocab)};
+        if (wanted == Wanted::all) shape.insert(shape.begin(), tokens[i].size());
+        if (wanted == Wanted::none) shape = {0};
+        Floats array(shape);
         requests.push_back({sessions[i], span_of(tokens[i]), array.mutable_data()});
         logits.append(array);
     }
-    Evaluation evaluation{.requests = requests, .wanted = Wanted::last};
-    evaluate(evaluation, py::none());
+    Evaluation evaluation{.requests = requests, .wanted = wanted};
+    evaluate(evaluation, progress);
     return logits;
 }
 
@@ -170,6 +175,23 @@ py::dict trace(Session& session, const Tokens& tokens, const std::vector<std::st
     return collector.arrays(model.config);
 }
 
+void read_cache(Session& session, const py::function& take) {
+    py::gil_scoped_release release;
+    session.read([&](std::span<const std::byte> bytes) {
+        py::gil_scoped_acquire gil;
+        take(py::memoryview::from_memory(bytes.data(), static_cast<py::ssize_t>(bytes.size())));
+    });
+}
+
+void write_cache(Session& session, const Tokens& tokens, const py::function& fill) {
+    const auto ids = span_of(tokens);
+    py::gil_scoped_release release;
+    session.write(ids, [&](std::span<std::byte> bytes) {
+        py::gil_scoped_acquire gil;
+        fill(py::memoryview::from_memory(bytes.data(), static_cast<py::ssize_t>(bytes.size())));
+    });
+}
+
 }  // namespace
 
 void bind_session(py::module_& m) {
@@ -187,6 +209,9 @@ void bind_session(py::module_& m) {
              py::arg("positions") = py::none())
         .def("fork", &Session::fork, py::call_guard<py::gil_scoped_release>())
         .def("truncate", &Session::truncate, py::arg("position"))
+        .def("read", read_cache, py::arg("take"), "Calls take(bytes) for each layer of the cache.")
+        .def("write", write_cache, py::arg("tokens").noconvert(), py::arg("fill"),
+             "Calls fill(bytes to be set) for each layer; the session is empty before.")
         .def("close", &Session::close);
     m.attr("Model").attr("session") = py::cpp_function(
         [](const ModelHandle& h, std::uint32_t context) {
@@ -195,7 +220,11 @@ void bind_session(py::module_& m) {
             return std::make_unique<Session>(model, context);
         },
         py::name("session"), py::is_method(m.attr("Model")), py::arg("context"));
-    m.def("eval_batch", eval_batch, py::arg("sessions"), py::arg("tokens"));
+    m.attr("Model").attr("owns") =
+        py::cpp_function([](const ModelHandle& h, const Session& s) { return h.get().get() == &s.model(); },
+                         py::name("owns"), py::is_method(m.attr("Model")), py::arg("session"));
+    m.def("eval_batch", eval_batch, py::arg("sessions"), py::arg("tokens"), py::kw_only(),
+          py::arg("positions") = "last", py::arg("progress") = py::none());
 }
 
 }  // namespace qwen3moe::bindings

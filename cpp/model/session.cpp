@@ -1,10 +1,12 @@
 #include "model/session.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "errors.h"
 #include "model/diagnosis.h"
+#include "shared/arithmetic.h"
 
 namespace qwen3moe {
 
@@ -53,12 +55,6 @@ void Session::truncate(std::uint32_t position) {
     tokens_.resize(position);
 }
 
-void Session::close() {
-    if (!cache_) return;
-    SessionLock lock(*this);
-    cache_.reset();
-}
-
 namespace {
 
 void check(const Request& request) {
@@ -74,7 +70,65 @@ void check(const Request& request) {
                                 "; the vocabulary has 0 to " + std::to_string(s.model().config.vocab - 1));
 }
 
+std::size_t layer_bytes(const Config& c, std::size_t positions) {
+    return 2 * positions * c.kv_heads * (c.head_dim * sizeof(std::int16_t) + sizeof(float));
+}
+
+// Values and scales are within X16's bounds.
+void check_layer(const Config& c, std::size_t positions, std::span<const std::byte> bytes) {
+    const std::size_t rows = positions * c.kv_heads;
+    const auto load = [&]<class T>(T& value, std::size_t at) { std::memcpy(&value, bytes.data() + at, sizeof value); };
+    const std::uint32_t least = qm_bits(qm_x16_scale(QM_X16_FLOOR_BITS)),
+                        most = qm_bits(qm_x16_scale(QM_X16_LIMIT_BITS));
+    bool sound = true;
+    for (std::size_t start = 0; start < bytes.size(); start += bytes.size() / 2) {
+        const std::size_t scales = start + rows * c.head_dim * sizeof(std::int16_t);
+        for (std::size_t at = start; at < scales; at += sizeof(std::int16_t)) {
+            std::int16_t value;
+            load(value, at);
+            sound &= value >= -QM_X16_MAX && value <= QM_X16_MAX;
+        }
+        for (std::size_t i = 0; i < rows; i++) {
+            float scale;
+            load(scale, scales + i * sizeof scale);
+            sound &= qm_bits(scale) == 0 || (qm_bits(scale) >= least && qm_bits(scale) <= most);
+        }
+    }
+    if (!sound) throw SessionFileError("the stored cache holds values that no evaluation leaves there");
+}
+
 }  // namespace
+
+void Session::read(const std::function<void(std::span<const std::byte>)>& take) {
+    SessionLock lock(*this);
+    if (position() == 0) return;
+    std::vector<std::byte> bytes(layer_bytes(model_->config, position()));
+    for (std::uint32_t layer = 0; layer < model_->config.layers; layer++) {
+        cache_->read(layer, position(), bytes);
+        take(bytes);
+    }
+}
+
+void Session::write(std::span<const std::int32_t> tokens, const std::function<void(std::span<std::byte>)>& fill) {
+    SessionLock lock(*this);
+    if (position() != 0) throw ArgumentError("the session is not empty");
+    if (tokens.empty()) return;
+    check({this, tokens, nullptr});
+    const auto positions = static_cast<std::uint32_t>(tokens.size());
+    std::vector<std::byte> bytes(layer_bytes(model_->config, positions));
+    for (std::uint32_t layer = 0; layer < model_->config.layers; layer++) {
+        fill(bytes);
+        check_layer(model_->config, positions, bytes);
+        cache_->write(layer, positions, bytes);
+    }
+    tokens_.assign(tokens.begin(), tokens.end());
+}
+
+void Session::close() {
+    if (!cache_) return;
+    SessionLock lock(*this);
+    cache_.reset();
+}
 
 void Evaluation::run(const Poll& poll) const {
     std::vector<std::unique_ptr<SessionLock>> locks;  // the same session twice is refused here

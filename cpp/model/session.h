@@ -24,6 +24,12 @@ class Session {
 
     std::unique_ptr<Session> fork();
     void truncate(std::uint32_t position);
+
+    // The cache's canonical bytes, a layer at a time, none of an empty session; `fill` and `take` may throw to stop.
+    void read(const std::function<void(std::span<const std::byte>)>& take);
+    // The same into an empty session; throws SessionFileError for what no evaluation leaves in a cache.
+    void write(std::span<const std::int32_t> tokens, const std::function<void(std::span<std::byte>)>& fill);
+
     void close();
 
   private:

@@ -1,5 +1,6 @@
 #include "cpu/dot.h"
 
+#include "cpu/dot_lanes.h"
 #include "cpu/products.h"
 #include "cpu/tree.h"
 #include "gguf/types.h"
@@ -11,7 +12,7 @@ inline constexpr std::uint32_t kTokens = 32;  // activations that share a tile o
 inline constexpr std::uint32_t kWeights = 4;  // rows of weights unpacked at a time
 
 // Rows are short and several are read side by side, which hardware does not foresee. A hint past the end does no harm.
-QM_FN void prefetch(const std::uint8_t* data, int bytes) {
+QM_FN void prefetch_near(const std::uint8_t* data, int bytes) {
     for (int i = 0; i < bytes; i += 64) __builtin_prefetch(data + i);
 }
 
@@ -38,7 +39,7 @@ QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& 
                 Operand operand[kWeights];
                 for (std::uint32_t r = 0; r < count; r++) {
                     const std::uint8_t* data = w.data + (r0 + r) * w.row_bytes + block * Format::kBytes;
-                    prefetch(data + kWeights * w.row_bytes, Format::kBytes);
+                    prefetch_near(data + kWeights * w.row_bytes, Format::kBytes);
                     prepare<Format>(data, operand[r]);
                 }
                 for (std::uint32_t t = 0; t < tokens; t++) {
@@ -52,6 +53,16 @@ QM_FN void dot_super(const Weight& w, Range rows, const Rows& in, const Inputs& 
         }
     }
 }
+
+#if defined(QM_LANES)
+constexpr auto dot_q4k = dot_lanes<Q4KLanes>;
+constexpr auto dot_q5k = dot_lanes<Q5KLanes>;
+constexpr auto dot_q6k = dot_lanes<Q6KLanes>;
+#else
+constexpr auto dot_q4k = dot_super<Q4K>;
+constexpr auto dot_q5k = dot_super<Q5K>;
+constexpr auto dot_q6k = dot_super<Q6K>;
+#endif
 
 // 32-value formats: eight groups make a term; groups past the row's end are zero.
 template <class Format>
@@ -129,11 +140,11 @@ void dot_rows(const Weight& w, Range rows, const Rows& in, const Inputs& inputs,
         case Type::Q3_K:
             return dot_super<Q3K>(w, rows, in, inputs, out);
         case Type::Q4_K:
-            return dot_super<Q4K>(w, rows, in, inputs, out);
+            return dot_q4k(w, rows, in, inputs, out);
         case Type::Q5_K:
-            return dot_super<Q5K>(w, rows, in, inputs, out);
+            return dot_q5k(w, rows, in, inputs, out);
         case Type::Q6_K:
-            return dot_super<Q6K>(w, rows, in, inputs, out);
+            return dot_q6k(w, rows, in, inputs, out);
         case Type::IQ4_XS:
             return dot_super<IQ4XS>(w, rows, in, inputs, out);
     }

@@ -25,6 +25,16 @@ struct Outputs {
         float& place = values[output * stride + row];
         place = add ? qm_add(place, value) : value;
     }
+
+    // The columns `rows`, their values side by side.
+    void put_run(std::uint32_t output, Range rows, const float* run) const {
+        float* __restrict place = values + output * stride + rows.first;
+        const std::uint32_t n = rows.last - rows.first;
+        if (add)
+            for (std::uint32_t i = 0; i < n; i++) place[i] = qm_add(place[i], run[i]);
+        else
+            for (std::uint32_t i = 0; i < n; i++) place[i] = run[i];
+    }
 };
 
 void dot_rows(const Weight&, Range rows, const Rows& in, const Inputs&, const Outputs&);

@@ -1,4 +1,4 @@
-// Work on experts is cut into tiles: one expert, kTileRows rows of its matrix, all tokens routed to it.
+// Work on experts is cut into tiles: one expert, some rows of its matrix, all tokens routed to it.
 #pragma once
 
 #include "cpu/dot.h"
@@ -13,10 +13,10 @@ struct ExpertTile {
 
 QM_FN ExpertTile expert_tile(std::uint32_t item, std::uint32_t rows, const ExpertSlots& slots,
                              std::uint32_t slots_per_row) {
-    const std::uint32_t tiles = (rows + kTileRows - 1) / kTileRows;
-    const std::uint32_t expert = item / tiles;
-    const std::uint32_t first = item % tiles * kTileRows;
-    const std::uint32_t last = first + kTileRows < rows ? first + kTileRows : rows;
+    const std::uint32_t tiles = (rows + slots.tile_rows - 1) / slots.tile_rows;
+    const std::uint32_t expert = slots.active[item / tiles];
+    const std::uint32_t first = item % tiles * slots.tile_rows;
+    const std::uint32_t last = first + slots.tile_rows < rows ? first + slots.tile_rows : rows;
     const std::uint32_t count = slots.first[expert + 1] - slots.first[expert];
     return {expert, {first, last}, {slots.slot + slots.first[expert], count, slots_per_row}};
 }

@@ -19,6 +19,21 @@ QM_FN void norm_and_rotate(const RopeAppendParams& p, float* head, const float* 
     }
 }
 
+// One key into its lane of its group.
+QM_FN void put_key(const std::int16_t* x, std::uint32_t dim, std::uint32_t position, std::int16_t* keys) {
+    std::int16_t* group = keys + std::size_t(position / kKeyGroup) * kKeyGroup * dim + 2 * (position % kKeyGroup);
+    for (std::uint32_t i = 0; i < dim; i += 2) {
+        group[i * kKeyGroup] = x[i];
+        group[i * kKeyGroup + 1] = x[i + 1];
+    }
+}
+
+// One value between those of its neighbour.
+QM_FN void put_value(const std::int16_t* x, std::uint32_t dim, std::uint32_t position, std::int16_t* values) {
+    std::int16_t* pair = values + std::size_t(position / 2) * 2 * dim + position % 2;
+    for (std::uint32_t i = 0; i < dim; i++) pair[2 * i] = x[i];
+}
+
 }  // namespace
 
 void rope_append(const RopeAppendParams& p, float* q, float* k, const float* v, const float* q_norm,
@@ -42,13 +57,16 @@ void rope_append(const RopeAppendParams& p, float* q, float* k, const float* v, 
         const KvLayer& cache = caches[place.sequence];
         const bool is_k = h < p.heads + p.kv_heads;
         const std::uint32_t kv = h - p.heads - (is_k ? 0 : p.kv_heads);
-        const std::size_t row = std::size_t(kv) * cache.context + place.position;
+        const std::size_t first = std::size_t(kv) * cache.rows;
         const std::size_t head = (std::size_t(t) * p.kv_heads + kv) * dim;
+        std::int16_t x[256];
         if (is_k) {
             norm_and_rotate(p, k + head, k_norm, angles);
-            cache.k_scale[row] = quantise_whole(k + head, dim, cache.k + row * dim);
+            cache.k_scale[first + place.position] = quantise_whole(k + head, dim, x);
+            put_key(x, dim, place.position, cache.k + first * dim);
         } else {
-            cache.v_scale[row] = quantise_whole(v + head, dim, cache.v + row * dim);
+            cache.v_scale[first + place.position] = quantise_whole(v + head, dim, x);
+            put_value(x, dim, place.position, cache.v + first * dim);
         }
     }
 }

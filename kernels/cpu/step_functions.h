@@ -11,7 +11,8 @@ void qkv(const QkvParams&, const Weight& q, const Weight& k, const Weight& v, co
          float* k_out, float* v_out, Range);
 void rope_append(const RopeAppendParams&, float* q, float* k, const float* v, const float* q_norm, const float* k_norm,
                  const float* rope, const Place*, const KvLayer*, const Queries&, Range);
-void attention(const AttentionParams&, const Queries&, const Place*, const KvLayer*, const MutableRows& out, Range);
+void attention(const AttentionParams&, std::uint32_t heads, const Queries&, const Place*, const KvLayer*,
+               const MutableRows& out, Range);
 void output(const OutputParams&, const Weight&, const Rows& in, float* residual, Range);
 void router(const RouterParams&, const Weight&, const Rows& in, float* logits, Range);
 void topk(const TopkParams&, const float* logits, float* probabilities, std::int32_t* ids, float* weights, Range);

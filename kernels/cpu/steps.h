@@ -46,13 +46,15 @@ struct Weight {
     std::size_t row_bytes;
 };
 
-// One layer of one sequence's cache. The heads of K and V are X16 blocks of head_dim values.
+// One layer of one sequence's cache. The heads of K and V are X16 blocks of head_dim values, of which neighbours that a
+// product adds up lie side by side: of K two values of a key, for 16 keys at a time; of V two keys' values.
+inline constexpr std::uint32_t kKeyGroup = 16;
 struct KvLayer {
-    std::int16_t* k;  // [kv_heads][context][head_dim]
-    float* k_scale;   // [kv_heads][context]
-    std::int16_t* v;  // [kv_heads][context][head_dim]
-    float* v_scale;   // [kv_heads][context]
-    std::uint32_t context;
+    std::int16_t* k;     // [kv_heads][rows / 16][head_dim / 2][16][2]
+    float* k_scale;      // [kv_heads][rows]
+    std::int16_t* v;     // [kv_heads][rows / 2][head_dim][2]
+    float* v_scale;      // [kv_heads][rows]
+    std::uint32_t rows;  // the context, rounded up to whole groups
 };
 
 // Where each row of the batch belongs.
@@ -70,8 +72,10 @@ struct Queries {
 // The rows of the batch that each expert works on, grouped: expert e has slots [first[e], first[e + 1]).
 // A slot is token * used + rank.
 struct ExpertSlots {
-    const std::uint32_t* first;  // [experts + 1]
-    const std::uint32_t* slot;   // [tokens * used]
+    const std::uint32_t* first;   // [experts + 1]
+    const std::uint32_t* slot;    // [tokens * used]
+    const std::uint32_t* active;  // the experts that have slots
+    std::uint32_t tile_rows;      // of its matrix that are an item
 };
 
 struct Range {
@@ -92,9 +96,9 @@ struct Steps {
     // items: token * (heads + 2 * kv_heads): Q heads and K heads are normed and rotated in place, K and V appended
     void (*rope_append)(const RopeAppendParams&, float* q, float* k, const float* v, const float* q_norm,
                         const float* k_norm, const float* rope, const Place*, const KvLayer*, const Queries&, Range);
-    // items: token * (blocks of 256 outputs)
-    void (*attention)(const AttentionParams&, const Queries&, const Place*, const KvLayer*, const MutableRows& out,
-                      Range);
+    // items: (runs of `heads` heads) * token; a run's outputs are whole blocks of 256, or the row's last
+    void (*attention)(const AttentionParams&, std::uint32_t heads, const Queries&, const Place*, const KvLayer*,
+                      const MutableRows& out, Range);
     // items: rows of the matrix; adds to the residual
     void (*output)(const OutputParams&, const Weight&, const Rows& in, float* residual, Range);
     // items: rows of the matrix
@@ -102,12 +106,12 @@ struct Steps {
     // items: tokens
     void (*topk)(const TopkParams&, const float* logits, float* probabilities, std::int32_t* ids, float* weights,
                  Range);
-    // items: expert * (tiles of kTileRows rows)
+    // items: active expert * (tiles of tile_rows rows)
     void (*gate_up)(const GateUpParams&, const Weight& gate, const Weight& up, const Rows& in, const ExpertSlots&,
                     float* gate_out, float* up_out, Range);
     // items: rows
     void (*swiglu)(const SwigluParams&, const float* gate, const float* up, const MutableRows& out, Range);
-    // items: expert * (tiles of kTileRows rows)
+    // items: active expert * (tiles of tile_rows rows)
     void (*down)(const DownParams&, const Weight&, const Rows& in, const ExpertSlots&, float* out, Range);
     // items: tokens; adds to the residual
     void (*combine)(const CombineParams&, const float* expert_out, const float* weights, float* moe_out,
@@ -125,7 +129,5 @@ struct Steps {
     // out[t * stride + r - first]: rows [first, last) times `tokens` rows of activations
     void (*dot)(const Weight&, Range rows, const Rows& in, std::uint32_t tokens, float* out, std::size_t stride);
 };
-
-inline constexpr std::uint32_t kTileRows = 32;
 
 }  // namespace qwen3moe::cpu

@@ -95,9 +95,4 @@ __device__ __forceinline__ void put(const Product& p, const Job& job, uint slot,
     place = p.add ? qm_add(place, value) : value;
 }
 
-// Sixteen weights times sixteen of one digit.
-__device__ __forceinline__ int dot16(const int (&q)[4], int4 x) {
-    return __dp4a(q[0], x.x, __dp4a(q[1], x.y, __dp4a(q[2], x.z, __dp4a(q[3], x.w, 0))));
-}
-
 }  // namespace qwen3moe::cuda

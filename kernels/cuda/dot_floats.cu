@@ -1,13 +1,13 @@
 // F32, F16 and BF16 weights, each product a dot256: for few tokens a block of threads makes one, a thread for each of
-// its partial sums; for many a warp makes one row, four slots at a time.
+// its partial sums; for many it makes a few rows, a few slots at a time.
 #include "cuda/dot.cuh"
 #include "cuda/launch.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kWarps = 4;
-constexpr uint kSlots = 4;
+constexpr uint kRows = 8;
+constexpr uint kSlots = 8;
 
 template <class Format>
 __global__ void __launch_bounds__(256) dot_floats_single_kernel(const __grid_constant__ Product p) {
@@ -28,17 +28,17 @@ __global__ void __launch_bounds__(256) dot_floats_single_kernel(const __grid_con
     if (threadIdx.x == 0) put(p, job, slot, tile.first, sum);
 }
 
-// Partial sum i takes elements i, i + 256, ...; a lane holds those of index lane + 32 j.
+// Eight rows of weights for eight slots at a time: a thread has one partial sum of each of their products.
 template <class Format>
-__global__ void __launch_bounds__(32 * kWarps) dot_floats_kernel(const __grid_constant__ Product p) {
+__global__ void __launch_bounds__(256) dot_floats_kernel(const __grid_constant__ Product p) {
     after_step_before();
-    const uint lane = threadIdx.x & 31;
-    const JobTile tile = job_tile(p, blockIdx.x * kWarps + threadIdx.x / 32, 1);
-    if (!tile.job) return;
+    __shared__ float partial[kRows][256];
+    const JobTile tile = job_tile(p, blockIdx.x, kRows);
     const Job& job = *tile.job;
     const Slots slots = slots_of(p, blockIdx.y);
     const uint columns = job.w.columns;
-    const std::size_t row = (std::size_t(slots.expert) * job.rows + tile.first) * columns;
+    const std::size_t first_row = std::size_t(slots.expert) * job.rows + tile.first;
+    const uint rows = min(kRows, job.rows - tile.first);
 
     for (uint s0 = 0; s0 < slots.count; s0 += kSlots) {
         const float* x[kSlots];
@@ -47,26 +47,29 @@ __global__ void __launch_bounds__(32 * kWarps) dot_floats_kernel(const __grid_co
             const uint slot = slots.slot(s0 + s < slots.count ? s0 + s : s0);
             x[s] = p.in.values + std::size_t(slot / p.slots_per_row) * columns;
         }
-        float sums[kSlots][8] = {};
-        for (uint first = 0; first < columns; first += 256) {
-            float w[8];
+        float sums[kRows][kSlots] = {};
+#pragma unroll 2
+        for (uint i = threadIdx.x; i < columns; i += 256) {
+            float w[kRows];
 #pragma unroll
-            for (uint j = 0; j < 8; j++) {
-                const uint i = first + lane + 32 * j;
-                w[j] = i < columns ? Format::at(job.w, row + i) : 0.0f;
+            for (uint r = 0; r < kRows; r++) w[r] = Format::at(job.w, (first_row + min(r, rows - 1)) * columns + i);
+#pragma unroll
+            for (uint s = 0; s < kSlots; s++) {
+                const float value = x[s][i];
+#pragma unroll
+                for (uint r = 0; r < kRows; r++) sums[r][s] = qm_mul_add(w[r], value, sums[r][s]);
             }
-#pragma unroll
-            for (uint s = 0; s < kSlots; s++)
-#pragma unroll
-                for (uint j = 0; j < 8; j++) {
-                    const uint i = first + lane + 32 * j;
-                    if (i < columns && s0 + s < slots.count) sums[s][j] = qm_mul_add(w[j], x[s][i], sums[s][j]);
-                }
         }
 #pragma unroll
         for (uint s = 0; s < kSlots; s++) {
-            const float sum = qm_settle(tree256(sums[s]));
-            if (lane == 0 && s0 + s < slots.count) put(p, job, slots.slot(s0 + s), tile.first, sum);
+            __syncthreads();
+#pragma unroll
+            for (uint r = 0; r < kRows; r++) partial[r][threadIdx.x] = sums[r][s];
+            __syncthreads();
+            const uint r = threadIdx.x / 32;  // a warp for each row
+            const float sum = qm_settle(tree256(partial[r]));
+            if ((threadIdx.x & 31) == 0 && r < rows && s0 + s < slots.count)
+                put(p, job, slots.slot(s0 + s), tile.first + r, sum);
         }
     }
 }
@@ -74,14 +77,13 @@ __global__ void __launch_bounds__(32 * kWarps) dot_floats_kernel(const __grid_co
 }  // namespace
 
 cudaError_t dot_floats(const Product& p, cudaStream_t stream) {
-    const uint rows = job_tiles(p, 1);
     return with_format(
         p.jobs[0].w.type,
         [&](auto format) {
             using Format = decltype(format);
-            if (!p.tiled) return launch(dot_floats_single_kernel<Format>, dim3(rows, p.tiles), 256, stream, p);
-            const dim3 grid((rows + kWarps - 1) / kWarps, p.tiles);
-            return launch(dot_floats_kernel<Format>, grid, 32 * kWarps, stream, p);
+            if (!p.tiled)
+                return launch(dot_floats_single_kernel<Format>, dim3(job_tiles(p, 1), p.tiles), 256, stream, p);
+            return launch(dot_floats_kernel<Format>, dim3(job_tiles(p, kRows), p.tiles), 256, stream, p);
         },
         [](auto) { return cudaErrorInvalidValue; });
 }

@@ -36,10 +36,11 @@ __global__ void __launch_bounds__(256)
     float* row = residual + std::size_t(blockIdx.x) * p.width;
     for (uint at = threadIdx.x; at < p.width / 32; at += blockDim.x) {
         const uint block = at / 8, k = at & 7;
+        const typename Format::Raw raw = Format::fetch(w, from, block, k);
         Part part;
-        Format::part(w, from, block, k, part);
+        Format::unpack(raw, k, part);
         Factors f{};
-        if constexpr (Format::kSuper) f = Format::factors(w, from, block);
+        if constexpr (Format::kSuper) f = factors_of<Format>(Format::factor_bits(raw));
 #pragma unroll
         for (uint i = 0; i < 2; i++)
 #pragma unroll

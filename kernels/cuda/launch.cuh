@@ -23,19 +23,27 @@ inline bool overlaps_steps() {
            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
 }
 
+// shared: bytes that the kernel takes beside what it declares.
 template <class... Parameters, class... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, cudaStream_t stream,
-                   Arguments&&... arguments) {
+cudaError_t launch_sharing(void (*kernel)(Parameters...), dim3 grid, unsigned threads, std::size_t shared,
+                           cudaStream_t stream, Arguments&&... arguments) {
     cudaLaunchAttribute attribute{};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared;
     config.stream = stream;
     config.attrs = &attribute;
     config.numAttrs = overlaps_steps() ? 1 : 0;
     return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+}
+
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, unsigned threads, cudaStream_t stream,
+                   Arguments&&... arguments) {
+    return launch_sharing(kernel, grid, threads, 0, stream, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace qwen3moe::cuda

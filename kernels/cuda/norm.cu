@@ -13,8 +13,14 @@ __global__ void __launch_bounds__(256) norm_kernel(NormParams p, const float* x,
     float squares = 0.0f;
     for (uint i = threadIdx.x; i < p.width; i += 256) squares = qm_mul_add(row[i], row[i], squares);
     const float factor = qm_norm_factor(qm_settle(tree256(squares, partial)), p.inverse_width, p.eps);
-    const auto value = [&](uint i) { return qm_norm(row[i], factor, weight[i]); };
-    for (uint block = threadIdx.x / 32; block < out.blocks(); block += 8) make_block(value, out, blockIdx.x, block);
+    const auto make = [&](uint first, float (&values)[8]) {
+        float scale[8];
+        load8(row, p.width, first, values);
+        load8(weight, p.width, first, scale);
+#pragma unroll
+        for (uint i = 0; i < 8; i++) values[i] = qm_norm(values[i], factor, scale[i]);
+    };
+    for (uint block = threadIdx.x / 32; block < out.blocks(); block += 8) make_block(make, out, blockIdx.x, block);
 }
 
 }  // namespace

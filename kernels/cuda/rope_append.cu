@@ -1,40 +1,9 @@
 // Per-head RMSNorm of Q and K, rotation by position, and K and V into the cache as X16: a warp for each head.
+#include "cuda/heads.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/quantise.cuh"
-#include "cuda/steps.h"
 
 namespace qwen3moe::cuda {
 namespace {
-
-// A lane holds elements lane + 32 i of a head of 32 N, and so both of a rotated pair.
-template <int N>
-__device__ __forceinline__ void norm_and_rotate(const RopeAppendParams& p, float (&x)[N], const float* weight,
-                                                const float* rope) {
-    const uint lane = threadIdx.x & 31;
-    constexpr uint kHalf = 16 * N;
-    float partial[8] = {};
-#pragma unroll
-    for (int i = 0; i < N; i++) partial[i] = qm_mul_add(x[i], x[i], partial[i]);
-    const float factor = qm_norm_factor(qm_settle(tree256(partial)), p.inverse_head_dim, p.eps);
-#pragma unroll
-    for (int i = 0; i < N / 2; i++) {
-        const uint at = lane + 32 * i;
-        const float a = qm_norm(x[i], factor, weight[at]);
-        const float b = qm_norm(x[i + N / 2], factor, weight[at + kHalf]);
-        x[i] = qm_rope_first(a, b, rope[at], rope[at + kHalf]);
-        x[i + N / 2] = qm_rope_second(a, b, rope[at], rope[at + kHalf]);
-    }
-}
-
-// put(element, X); returns the scale.
-template <int N, class Put>
-__device__ __forceinline__ float quantise_head(const float (&x)[N], Put put) {
-    const uint most = warp_amax_bits(x);
-    const float inverse = qm_x16_inverse(most);
-#pragma unroll
-    for (int i = 0; i < N; i++) put((threadIdx.x & 31) + 32 * i, qm_x16(x[i], inverse));
-    return qm_x16_scale(most);
-}
 
 template <int N>
 __global__ void __launch_bounds__(128)
@@ -55,10 +24,8 @@ __global__ void __launch_bounds__(128)
     const uint kv = h - p.heads - (is_k ? 0 : p.kv_heads);
     const std::size_t head = is_q ? std::size_t(t) * p.heads + h : std::size_t(t) * p.kv_heads + kv;
 
-    const float* from = (is_q ? q : (is_k ? k : v)) + head * kDim;
     float x[N];
-#pragma unroll
-    for (int i = 0; i < N; i++) x[i] = from[lane + 32 * i];
+    load_head((is_q ? q : (is_k ? k : v)) + head * kDim, x);
     if (is_q || is_k) {
         norm_and_rotate(p, x, is_q ? q_norm : k_norm, angles);
         float* to = (is_q ? q : k) + head * kDim;
@@ -66,27 +33,19 @@ __global__ void __launch_bounds__(128)
         for (int i = 0; i < N; i++) to[lane + 32 * i] = x[i];
     }
     if (is_q) {
-        const float scale = quantise_head(x, [&](uint i, int X) {
-            queries.high[head * kDim + i] = static_cast<std::int8_t>(qm_x16_high(X));
-            queries.low[head * kDim + i] = static_cast<std::int8_t>(qm_x16_low(X));
+        const float scale = quantise_head(x, [&](uint i, std::int8_t high, std::int8_t low) {
+            queries.high[head * kDim + i] = high;
+            queries.low[head * kDim + i] = low;
         });
         if (lane == 0) queries.scale[head] = qm_mul(scale, p.score_scale);
         return;
     }
     const CacheView cache = caches[place.sequence];
-    const std::size_t row = (std::size_t(layer) * p.kv_heads + kv) * cache.context + place.position;
-    if (is_k) {
-        std::int8_t* to = cache.k + row * 2 * kDim;
-        const float scale = quantise_head(x, [&](uint i, int X) {
-            to[i] = static_cast<std::int8_t>(qm_x16_high(X));
-            to[kDim + i] = static_cast<std::int8_t>(qm_x16_low(X));
-        });
-        if (lane == 0) cache.k_scale[row] = scale;
-    } else {
-        std::int16_t* to = cache.v + row * kDim;
-        const float scale = quantise_head(x, [&](uint i, int X) { to[i] = static_cast<std::int16_t>(X); });
-        if (lane == 0) cache.v_scale[row] = scale;
-    }
+    const std::size_t row = cache.row(layer, p.kv_heads, kv);
+    if (is_k)
+        append_k(x, cache, row, place.position, [](uint, std::int8_t, std::int8_t) {});
+    else
+        append_v(x, cache, row, place.position);
 }
 
 }  // namespace

@@ -13,8 +13,9 @@ namespace qwen3moe::cuda {
 // A matrix whose blocks are taken apart into planes, as layout.h says; its rows follow each other in every plane.
 struct Weight {
     const std::uint8_t* plane[4];
-    uint type;     // gguf::Type
-    uint columns;  // weights of a row
+    uint row_bytes[4];  // of each plane
+    uint type;          // gguf::Type
+    uint columns;       // weights of a row
 };
 
 // Rows of activations as floats and as X16 in blocks of 256, the last padded with zeros.
@@ -29,19 +30,37 @@ struct Activations {
     __host__ __device__ uint blocks() const { return (columns + 255) / 256; }
 };
 
-// The first layer of one sequence's cache; the others follow it in each of the four. K is kept as its two digits.
+// The first layer of one sequence's cache; the others follow it in each of the four. K and V are kept as two digits. V
+// is kept in runs of 16 positions, so that attention reads sixteen of one dimension at once.
+inline constexpr uint kRun = 16;
 struct CacheView {
-    std::int8_t* k;   // [layers][kv_heads][context][high, low][head_dim]
-    std::int16_t* v;  // [layers][kv_heads][context][head_dim]
-    float* k_scale;   // [layers][kv_heads][context]
-    float* v_scale;   // [layers][kv_heads][context]
-    uint context;
+    std::int8_t* k;  // [layers][kv_heads][context][high, low][head_dim]
+    std::int8_t* v;  // [layers][kv_heads][context / 16][high, low][head_dim][16]
+    float* k_scale;  // [layers][kv_heads][context]
+    float* v_scale;  // [layers][kv_heads][context]
+    uint context;    // a multiple of kContextStep
+
+    __host__ __device__ std::size_t row(uint layer, uint kv_heads, uint kv) const {
+        return (std::size_t(layer) * kv_heads + kv) * context;
+    }
 };
+inline constexpr uint kContextStep = 64;
+
+// Where dimension 0, high digit, of a position of one head of V is; its other digit is 16 * head_dim further on.
+__host__ __device__ inline std::size_t v_offset(uint position, uint head_dim) {
+    return std::size_t(position / kRun) * 2 * head_dim * kRun + position % kRun;
+}
 
 // Where each row of the batch belongs.
 struct Place {
     uint sequence;  // index into the batch's CacheViews
     uint position;
+};
+
+// Consecutive rows of the batch that are of one sequence and attend together.
+struct QueryTile {
+    uint first;
+    uint count;
 };
 
 struct Queries {
@@ -50,7 +69,7 @@ struct Queries {
     float* scale;  // [tokens][heads], times score_scale
 };
 
-// What attention makes of each block of 256 keys, before they are merged.
+// What attention makes of each block of 256 keys where the blocks are made side by side, before they are merged.
 struct KeyBlocks {
     float* values;   // [tokens][heads][count][head_dim]
     float* maximum;  // [tokens][heads][count]
@@ -81,9 +100,12 @@ cudaError_t qkv(const QkvParams&, const Weight& q, const Weight& k, const Weight
 cudaError_t rope_append(const RopeAppendParams&, float* q, float* k, const float* v, const float* q_norm,
                         const float* k_norm, const float* rope, const Place*, const CacheView*, uint layer,
                         const Queries&, cudaStream_t);
-// first: of the tokens, that this call begins with; p.tokens of them
-cudaError_t attention(const AttentionParams&, uint first, const Queries&, const Place*, const CacheView*, uint layer,
-                      const KeyBlocks&, const Activations& out, cudaStream_t);
+// tiles: of the device, `tile_count` of at most query_tile_rows each. Few rows are taken with a block of threads for
+// each block of keys, if `apart` is set, and need KeyBlocks; many with one that goes through all of them.
+uint query_tile_rows(const AttentionParams&);
+cudaError_t attention(const AttentionParams&, const Queries&, const Place*, const CacheView*, uint layer,
+                      const QueryTile* tiles, uint tile_count, bool apart, const KeyBlocks&, const Activations& out,
+                      cudaStream_t);
 cudaError_t output(const OutputParams&, const Weight&, const Activations& in, float* residual, cudaStream_t);
 cudaError_t router(const RouterParams&, const Weight&, const Activations& in, float* logits, cudaStream_t);
 cudaError_t topk(const TopkParams&, const float* logits, float* probabilities, std::int32_t* ids, float* weights,

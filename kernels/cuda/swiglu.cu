@@ -12,8 +12,14 @@ __global__ void __launch_bounds__(128)
     const std::size_t item = std::size_t(blockIdx.x) * 4 + threadIdx.x / 32;
     const std::size_t row = item / out.blocks();
     if (row >= p.rows) return;
-    const auto value = [&](uint i) { return qm_swiglu(gate[row * p.ff + i], up[row * p.ff + i]); };
-    make_block(value, out, row, static_cast<uint>(item % out.blocks()));
+    const auto make = [&](uint first, float (&values)[8]) {
+        float other[8];
+        load8(gate + row * p.ff, p.ff, first, values);
+        load8(up + row * p.ff, p.ff, first, other);
+#pragma unroll
+        for (uint i = 0; i < 8; i++) values[i] = qm_swiglu(values[i], other[i]);
+    };
+    make_block(make, out, row, static_cast<uint>(item % out.blocks()));
 }
 
 }  // namespace

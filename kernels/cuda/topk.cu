@@ -2,7 +2,7 @@
 // slots are grouped by expert, where they will be worked on in tiles.
 #include "cuda/dot.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/tree.cuh"
+#include "cuda/softmax.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
@@ -21,30 +21,6 @@ __device__ __forceinline__ Key warp_max(Key x) {
         x = other > x ? other : x;
     }
     return x;
-}
-
-__device__ __forceinline__ float block_max(float x, float* shared) {
-    shared[threadIdx.x] = x;
-    __syncthreads();
-    for (uint j = 0; j < 8; j++) x = qm_max(shared[(threadIdx.x & 31) + 32 * j], x);
-#pragma unroll
-    for (int half = 16; half > 0; half /= 2) x = qm_max(__shfl_xor_sync(kAllLanes, x, half), x);
-    __syncthreads();
-    return x;
-}
-
-__device__ __forceinline__ void softmax(const float* logits, uint n, float* out, float* shared) {
-    float most = logits[0];
-    for (uint i = threadIdx.x; i < n; i += 256) most = qm_max(logits[i], most);
-    most = block_max(most, shared);
-    float partial = 0.0f;
-    for (uint i = threadIdx.x; i < n; i += 256) {
-        out[i] = qm_probability(logits[i], most);
-        partial = qm_add(partial, out[i]);
-    }
-    const float inverse = qm_recip(tree256(partial, shared));
-    for (uint i = threadIdx.x; i < n; i += 256) out[i] = qm_mul(out[i], inverse);
-    __syncthreads();
 }
 
 // A block of threads for each token; its first warp chooses.
@@ -89,10 +65,20 @@ __global__ void __launch_bounds__(256)
     for (uint rank = threadIdx.x; rank < p.used; rank += 32) weight[rank] = qm_mul(weight[rank], inverse);
 }
 
+// Sums over this lane and those before it.
+__device__ __forceinline__ uint2 scan_warp(uint2 x) {
+#pragma unroll
+    for (uint step = 1; step < 32; step *= 2) {
+        const uint2 before = make_uint2(__shfl_up_sync(kAllLanes, x.x, step), __shfl_up_sync(kAllLanes, x.y, step));
+        if ((threadIdx.x & 31) >= step) x.x += before.x, x.y += before.y;
+    }
+    return x;
+}
+
 // A counting sort by one block of 1024 threads. The order of an expert's slots does not show in a result.
 __global__ void __launch_bounds__(1024) group_kernel(uint slots, uint experts, const std::int32_t* ids, ExpertTiles g) {
     after_step_before();
-    __shared__ uint2 sums[1024];  // slots and tiles of the experts before
+    __shared__ uint2 sums[32];  // slots and tiles of the experts of each warp
     for (uint e = threadIdx.x; e < experts; e += 1024) g.cursor[e] = 0;
     __syncthreads();
     for (uint s = threadIdx.x; s < slots; s += 1024) atomicAdd(&g.cursor[ids[s]], 1u);
@@ -102,18 +88,16 @@ __global__ void __launch_bounds__(1024) group_kernel(uint slots, uint experts, c
     const uint e0 = min(experts, threadIdx.x * each), e1 = min(experts, e0 + each);
     uint2 own = make_uint2(0, 0);
     for (uint e = e0; e < e1; e++) own.x += g.cursor[e], own.y += (g.cursor[e] + kTile - 1) / kTile;
-    sums[threadIdx.x] = own;
+    const uint2 within = scan_warp(own);
+    if ((threadIdx.x & 31) == 31) sums[threadIdx.x / 32] = within;
     __syncthreads();
-    for (uint step = 1; step < 1024; step *= 2) {
-        const uint2 before = threadIdx.x >= step ? sums[threadIdx.x - step] : make_uint2(0, 0);
-        __syncthreads();
-        sums[threadIdx.x].x += before.x;
-        sums[threadIdx.x].y += before.y;
-        __syncthreads();
-    }
-    if (threadIdx.x == 1023) *g.count = sums[1023].y;
-    uint first = sums[threadIdx.x].x - own.x;
-    uint tile = sums[threadIdx.x].y - own.y;
+    const uint2 warps = scan_warp(sums[threadIdx.x & 31]);  // by every warp for itself
+    const uint before = (threadIdx.x / 32 + 31) & 31;
+    const uint2 earlier = make_uint2(__shfl_sync(kAllLanes, warps.x, before), __shfl_sync(kAllLanes, warps.y, before));
+    const bool first_warp = threadIdx.x < 32;
+    if (threadIdx.x == 31) *g.count = warps.y;
+    uint first = within.x - own.x + (first_warp ? 0 : earlier.x);
+    uint tile = within.y - own.y + (first_warp ? 0 : earlier.y);
     for (uint e = e0; e < e1; e++) {
         const uint count = g.cursor[e];
         g.cursor[e] = first;

@@ -19,14 +19,19 @@ __device__ __forceinline__ float tree256(const float (&p)[8]) {
     return sum;
 }
 
+// The same for sums that lie in shared memory.
+__device__ __forceinline__ float tree256(const float* partial) {
+    float all[8];
+#pragma unroll
+    for (uint j = 0; j < 8; j++) all[j] = partial[(threadIdx.x & 31) + 32 * j];
+    return tree256(all);
+}
+
 // The same for a block of 256 threads that hold one each. `shared`: 256 floats, free again after the next barrier.
 __device__ __forceinline__ float tree256(float p, float* shared) {
     shared[threadIdx.x] = p;
     __syncthreads();
-    float all[8];
-#pragma unroll
-    for (uint j = 0; j < 8; j++) all[j] = shared[(threadIdx.x & 31) + 32 * j];
-    return tree256(all);
+    return tree256(static_cast<const float*>(shared));
 }
 
 }  // namespace qwen3moe::cuda

@@ -17,10 +17,26 @@ struct Part {
     float dmin;      // of blocks of 32 with a minimum: the minimum itself, added
 };
 
+// Every half is a float, so that the device's own conversion has nothing to round.
+__device__ __forceinline__ float half_to_float(uint bits) {
+#if defined(__CUDA_ARCH__)
+    float x;
+    asm("{ .reg .b16 h; cvt.u16.u32 h, %1; cvt.f32.f16 %0, h; }" : "=f"(x) : "r"(bits));
+    return x;
+#else
+    return qm_half(bits & 0xffffu);
+#endif
+}
+
 struct Factors {  // of a super-block
     float d;
     float dmin;
 };
+// From its bits: d, and above them dmin where there are minima.
+template <class Format>
+__device__ __forceinline__ Factors factors_of(uint bits) {
+    return {half_to_float(bits), Format::kMin ? half_to_float(bits >> 16) : 0.0f};
+}
 
 template <class T>
 __device__ __forceinline__ T load(const std::uint8_t* p) {
@@ -66,7 +82,10 @@ __device__ __forceinline__ void iq4_values(uint4 from, int (&q)[2][4]) {
     }
 }
 
-// ---- super-blocks of 256 with integer scales. run(k, i): which 16 of the 256 values run i of part k is
+// Every format has `fetch`, which only loads, and `unpack`, which only computes, so that loads can go ahead of need.
+// run(k, i): which 16 of a block's 256 values run i of part k is; place(run) = 8 i + k undoes it.
+
+// ---- super-blocks of 256 with integer scales
 
 struct Super {
     static constexpr bool kSuper = true;
@@ -79,13 +98,11 @@ struct Super {
 struct SuperK4 : Super {
     static constexpr bool kMin = true;
     static constexpr int kRun = 32;  // values that share a scale
-    static __device__ __forceinline__ uint run(uint k, uint i) { return 4 * (k >> 1) + 2 * i + (k & 1); }
-    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
-        const uint word = load<uint>(w.plane[0] + index(w, row, block) * 16);
-        return {qm_half(word & 0xffffu), qm_half(word >> 16)};
+    static constexpr __host__ __device__ uint run(uint k, uint i) { return 4 * (k >> 1) + 2 * i + (k & 1); }
+    static constexpr __host__ __device__ uint place(uint run) {
+        return 8 * ((run >> 1) & 1) + 2 * (run >> 2) + (run & 1);
     }
-    static __device__ __forceinline__ void scales(const Weight& w, std::size_t b, uint k, Part& p) {
-        const uint4 head = load<uint4>(w.plane[0] + b * 16);
+    static __device__ __forceinline__ void scales(uint4 head, uint k, Part& p) {
 #pragma unroll
         for (uint i = 0; i < 2; i++) {
             const uint j = 2 * (k >> 1) + i;
@@ -96,40 +113,65 @@ struct SuperK4 : Super {
 };
 
 struct Q4K : SuperK4 {
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    struct Raw {
+        uint4 head, q;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        nibbles(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
-        scales(w, b, k, p);
+        return {load<uint4>(w.plane[0] + b * 16), load<uint4>(w.plane[1] + b * 128 + 16 * k)};
     }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
+        nibbles(raw.q, p.q);
+        scales(raw.head, k, p);
+    }
+    static __device__ __forceinline__ uint factor_bits(const Raw& raw) { return raw.head.x; }
 };
 
 struct Q5K : SuperK4 {
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    struct Raw {
+        uint4 head, q, high;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        nibbles(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
+        return {load<uint4>(w.plane[0] + b * 16), load<uint4>(w.plane[1] + b * 128 + 16 * k),
+                load<uint4>(w.plane[2] + b * 32 + 16 * (k & 1))};
+    }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
+        nibbles(raw.q, p.q);
         uint high[4];
-        words(load<uint4>(w.plane[2] + b * 32 + 16 * (k & 1)), high);
+        words(raw.high, high);
 #pragma unroll
         for (int i = 0; i < 2; i++)
 #pragma unroll
             for (int j = 0; j < 4; j++)
                 p.q[i][j] |= static_cast<int>(((high[j] >> (2 * (k >> 1) + i)) & 0x01010101u) << 4);
-        scales(w, b, k, p);
+        scales(raw.head, k, p);
     }
+    static __device__ __forceinline__ uint factor_bits(const Raw& raw) { return raw.head.x; }
 };
 
 struct Q6K : Super {
     static constexpr bool kMin = false;
     static constexpr int kRun = 16;
-    static __device__ __forceinline__ uint run(uint k, uint i) { return 8 * (k >> 2) + 4 * i + (k & 3); }
-    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
-        return {qm_half(load<std::uint16_t>(w.plane[0] + index(w, row, block) * 2)), 0.0f};
+    static constexpr __host__ __device__ uint run(uint k, uint i) { return 8 * (k >> 2) + 4 * i + (k & 3); }
+    static constexpr __host__ __device__ uint place(uint run) {
+        return 8 * ((run >> 2) & 1) + 4 * (run >> 3) + (run & 3);
     }
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    struct Raw {
+        uint4 q, high;
+        uint2 scales;
+        uint d;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        nibbles(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
+        return {load<uint4>(w.plane[1] + b * 128 + 16 * k),
+                load<uint4>(w.plane[3] + b * 64 + 32 * (k >> 2) + 16 * (k & 1)),
+                load<uint2>(w.plane[2] + b * 16 + 8 * (k >> 2)), load<std::uint16_t>(w.plane[0] + b * 2)};
+    }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
+        nibbles(raw.q, p.q);
         uint high[4];  // two bits of a value: of the quarters of 128 values, bits 0, 2, 4, 6
-        words(load<uint4>(w.plane[3] + b * 64 + 32 * (k >> 2) + 16 * (k & 1)), high);
+        words(raw.high, high);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const uint shift = 2 * ((k >> 1) & 1) + 4 * i;
@@ -138,20 +180,28 @@ struct Q6K : Super {
                 const uint six = static_cast<uint>(p.q[i][j]) | (((high[j] >> shift) & 0x03030303u) << 4);
                 p.q[i][j] = minus4(six, 32);
             }
-            p.scale[i] = static_cast<std::int8_t>(load<std::uint8_t>(w.plane[2] + b * 16 + run(k, i)));
         }
+        p.scale[0] = static_cast<std::int8_t>(raw.scales.x >> (8 * (k & 3)));
+        p.scale[1] = static_cast<std::int8_t>(raw.scales.y >> (8 * (k & 3)));
     }
+    static __device__ __forceinline__ uint factor_bits(const Raw& raw) { return raw.d; }
 };
 
 // Q2_K and Q3_K: value 128 h + 32 j + l is bits 2 j of byte 32 h + l. A part is half of the bytes' 32 and two j.
 struct SuperQ2 : Super {
     static constexpr int kRun = 16;
-    static __device__ __forceinline__ uint j(uint k, uint i) { return 2 * (k & 1) + i; }
-    static __device__ __forceinline__ uint half(uint k) { return (k >> 1) & 1; }  // of the 32 bytes
-    static __device__ __forceinline__ uint run(uint k, uint i) { return 8 * (k >> 2) + 2 * j(k, i) + half(k); }
-    static __device__ __forceinline__ void pairs(const Weight& w, std::size_t b, uint k, Part& p) {
+    static constexpr __host__ __device__ uint j(uint k, uint i) { return 2 * (k & 1) + i; }
+    static constexpr __host__ __device__ uint half(uint k) { return (k >> 1) & 1; }  // of the 32 bytes
+    static constexpr __host__ __device__ uint run(uint k, uint i) { return 8 * (k >> 2) + 2 * j(k, i) + half(k); }
+    static constexpr __host__ __device__ uint place(uint run) {
+        return 8 * ((run >> 1) & 1) + 4 * (run >> 3) + 2 * (run & 1) + ((run >> 2) & 1);
+    }
+    static __device__ __forceinline__ uint4 load_pairs(const Weight& w, std::size_t b, uint k) {
+        return load<uint4>(w.plane[1] + b * 64 + 32 * (k >> 2) + 16 * half(k));
+    }
+    static __device__ __forceinline__ void pairs(uint4 from, uint k, Part& p) {
         uint qs[4];
-        words(load<uint4>(w.plane[1] + b * 64 + 32 * (k >> 2) + 16 * half(k)), qs);
+        words(from, qs);
 #pragma unroll
         for (int i = 0; i < 2; i++)
 #pragma unroll
@@ -161,34 +211,46 @@ struct SuperQ2 : Super {
 
 struct Q2K : SuperQ2 {
     static constexpr bool kMin = true;
-    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
-        const uint word = load<uint>(w.plane[0] + index(w, row, block) * 4);
-        return {qm_half(word & 0xffffu), qm_half(word >> 16)};
-    }
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    struct Raw {
+        uint4 q;
+        uint scales, d;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        pairs(w, b, k, p);
+        return {load_pairs(w, b, k), load<uint>(w.plane[2] + b * 16 + 8 * (k >> 2) + 4 * (k & 1)),
+                load<uint>(w.plane[0] + b * 4)};
+    }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
+        pairs(raw.q, k, p);
 #pragma unroll
         for (uint i = 0; i < 2; i++) {
-            const int both = load<std::uint8_t>(w.plane[2] + b * 16 + run(k, i));
-            p.scale[i] = both & 15;
-            p.minimum[i] = both >> 4;
+            const uint both = raw.scales >> (8 * (2 * i + half(k)));
+            p.scale[i] = static_cast<int>(both & 15u);
+            p.minimum[i] = static_cast<int>((both >> 4) & 15u);
         }
     }
+    static __device__ __forceinline__ uint factor_bits(const Raw& raw) { return raw.d; }
 };
 
 struct Q3K : SuperQ2 {
     static constexpr bool kMin = false;
-    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
-        return {qm_half(load<std::uint16_t>(w.plane[0] + index(w, row, block) * 2)), 0.0f};
-    }
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    struct Raw {
+        uint4 q, high;
+        uint scales[3];
+        uint d;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        pairs(w, b, k, p);
-        uint high[4];  // the third bit: bit 4 h + j of byte l
-        words(load<uint4>(w.plane[3] + b * 32 + 16 * half(k)), high);
         const std::uint8_t* packed = w.plane[2] + b * 12;
-        const uint w0 = load<uint>(packed), w1 = load<uint>(packed + 4), w2 = load<uint>(packed + 8);
+        return {load_pairs(w, b, k),
+                load<uint4>(w.plane[3] + b * 32 + 16 * half(k)),
+                {load<uint>(packed), load<uint>(packed + 4), load<uint>(packed + 8)},
+                load<std::uint16_t>(w.plane[0] + b * 2)};
+    }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
+        pairs(raw.q, k, p);
+        uint high[4];  // the third bit: bit 4 h + j of byte l
+        words(raw.high, high);
 #pragma unroll
         for (uint i = 0; i < 2; i++) {
             const uint shift = 4 * (k >> 2) + j(k, i);
@@ -197,45 +259,62 @@ struct Q3K : SuperQ2 {
                 const uint three = static_cast<uint>(p.q[i][l]) | (((high[l] >> shift) & 0x01010101u) << 2);
                 p.q[i][l] = minus4(three, 4);
             }
-            p.scale[i] = qm_q3k_scale(w0, w1, w2, run(k, i));
+            p.scale[i] = qm_q3k_scale(raw.scales[0], raw.scales[1], raw.scales[2], run(k, i));
         }
     }
+    static __device__ __forceinline__ uint factor_bits(const Raw& raw) { return raw.d; }
 };
 
-struct IQ4XS : Super {
+// Runs that follow each other.
+struct Straight {
+    static constexpr __host__ __device__ uint run(uint k, uint i) { return 2 * k + i; }
+    static constexpr __host__ __device__ uint place(uint run) { return 8 * (run & 1) + (run >> 1); }
+};
+
+struct IQ4XS : Super, Straight {
     static constexpr bool kMin = false;
     static constexpr int kRun = 32;
-    static __device__ __forceinline__ uint run(uint k, uint i) { return 2 * k + i; }
-    static __device__ __forceinline__ Factors factors(const Weight& w, std::size_t row, uint block) {
-        return {qm_half(load<std::uint16_t>(w.plane[0] + index(w, row, block) * 8)), 0.0f};
-    }
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    struct Raw {
+        uint4 q;
+        uint2 head;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        iq4_values(load<uint4>(w.plane[1] + b * 128 + 16 * k), p.q);
-        const uint2 head = load<uint2>(w.plane[0] + b * 8);
-        p.scale[0] = p.scale[1] = qm_iq4xs_scale(head.y, head.x >> 16, k);
+        return {load<uint4>(w.plane[1] + b * 128 + 16 * k), load<uint2>(w.plane[0] + b * 8)};
     }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
+        iq4_values(raw.q, p.q);
+        p.scale[0] = p.scale[1] = qm_iq4xs_scale(raw.head.y, raw.head.x >> 16, k);
+    }
+    static __device__ __forceinline__ uint factor_bits(const Raw& raw) { return raw.head.x; }
 };
 
 // ---- blocks of 32 with a float scale: part k is block 8 * block + k of the row; zero past the row's end
 
-template <class Format>
-struct Small {
+template <uint kFactorBytes>
+struct Small : Straight {
     static constexpr bool kSuper = false;
-    static __device__ __forceinline__ uint run(uint k, uint i) { return 2 * k + i; }
-    static __device__ __forceinline__ void part(const Weight& w, std::size_t row, uint block, uint k, Part& p) {
+    static constexpr bool kMin = kFactorBytes == 4;
+    struct Raw {
+        uint4 q;
+        uint d;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const uint groups = w.columns / 32;
         const uint group = 8 * block + k;
-        p = {};
-        if (group < groups) Format::group(w, row * groups + group, p);
+        if (group >= groups) return {};
+        const std::size_t b = row * groups + group;
+        return {load<uint4>(w.plane[1] + b * 16), load_d(w, b)};
     }
-    static __device__ __forceinline__ void d_only(const Weight& w, std::size_t b, Part& p) {
-        p.d = qm_half(load<std::uint16_t>(w.plane[0] + b * 2));
+    static __device__ __forceinline__ uint load_d(const Weight& w, std::size_t b) {
+        if constexpr (kMin)
+            return load<uint>(w.plane[0] + b * 4);
+        else
+            return load<std::uint16_t>(w.plane[0] + b * 2);
     }
-    static __device__ __forceinline__ void d_and_min(const Weight& w, std::size_t b, Part& p) {
-        const uint word = load<uint>(w.plane[0] + b * 4);
-        p.d = qm_half(word & 0xffffu);
-        p.dmin = qm_half(word >> 16);
+    static __device__ __forceinline__ void unpack_d(uint d, Part& p) {
+        p.d = half_to_float(d);
+        if constexpr (kMin) p.dmin = half_to_float(d >> 16);
     }
     static __device__ __forceinline__ void bias(Part& p, uint by) {
 #pragma unroll
@@ -243,72 +322,91 @@ struct Small {
 #pragma unroll
             for (int j = 0; j < 4; j++) p.q[i][j] = minus4(static_cast<uint>(p.q[i][j]), by);
     }
-    // Bit l of a word is the fifth bit of value l.
-    static __device__ __forceinline__ void fifth_bits(const Weight& w, std::size_t b, Part& p) {
-        const uint high = load<uint>(w.plane[2] + b * 4);
-#pragma unroll
-        for (int i = 0; i < 2; i++)
-#pragma unroll
-            for (int j = 0; j < 4; j++) p.q[i][j] |= static_cast<int>(spread4(high >> (16 * i + 4 * j)) << 4);
-    }
 };
 
-struct Q80 : Small<Q80> {
+struct Q80 : Straight {
+    static constexpr bool kSuper = false;
     static constexpr bool kMin = false;
-    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
-        d_only(w, b, p);
+    struct Raw {
+        uint4 q[2];
+        uint d;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
+        const uint groups = w.columns / 32;
+        const uint group = 8 * block + k;
+        if (group >= groups) return {};
+        const std::size_t b = row * groups + group;
+        return {{load<uint4>(w.plane[1] + b * 32), load<uint4>(w.plane[1] + b * 32 + 16)},
+                load<std::uint16_t>(w.plane[0] + b * 2)};
+    }
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
+        p.d = half_to_float(raw.d);
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             uint q[4];
-            words(load<uint4>(w.plane[1] + b * 32 + 16 * i), q);
+            words(raw.q[i], q);
 #pragma unroll
             for (int j = 0; j < 4; j++) p.q[i][j] = static_cast<int>(q[j]);
         }
     }
 };
 
-struct Q40 : Small<Q40> {
-    static constexpr bool kMin = false;
-    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
-        d_only(w, b, p);
-        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
+struct Q40 : Small<2> {
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
+        unpack_d(raw.d, p);
+        nibbles(raw.q, p.q);
         bias(p, 8);
     }
 };
 
-struct Q41 : Small<Q41> {
-    static constexpr bool kMin = true;
-    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
-        d_and_min(w, b, p);
-        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
+struct Q41 : Small<4> {
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
+        unpack_d(raw.d, p);
+        nibbles(raw.q, p.q);
     }
 };
 
-struct Q50 : Small<Q50> {
-    static constexpr bool kMin = false;
-    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
-        d_only(w, b, p);
-        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
-        fifth_bits(w, b, p);
+struct IQ4NL : Small<2> {
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
+        unpack_d(raw.d, p);
+        iq4_values(raw.q, p.q);
+    }
+};
+
+template <uint kFactorBytes>
+struct SmallFive : Small<kFactorBytes> {
+    struct Raw {
+        uint4 q;
+        uint d;
+        uint high;
+    };
+    static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
+        const uint groups = w.columns / 32;
+        const uint group = 8 * block + k;
+        if (group >= groups) return {};
+        const std::size_t b = row * groups + group;
+        return {load<uint4>(w.plane[1] + b * 16), Small<kFactorBytes>::load_d(w, b), load<uint>(w.plane[2] + b * 4)};
+    }
+    // Bit l of a word is the fifth bit of value l.
+    static __device__ __forceinline__ void values(const Raw& raw, Part& p) {
+        Small<kFactorBytes>::unpack_d(raw.d, p);
+        nibbles(raw.q, p.q);
+#pragma unroll
+        for (int i = 0; i < 2; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) p.q[i][j] |= static_cast<int>(spread4(raw.high >> (16 * i + 4 * j)) << 4);
+    }
+};
+
+struct Q50 : SmallFive<2> {
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
+        values(raw, p);
         bias(p, 16);
     }
 };
 
-struct Q51 : Small<Q51> {
-    static constexpr bool kMin = true;
-    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
-        d_and_min(w, b, p);
-        nibbles(load<uint4>(w.plane[1] + b * 16), p.q);
-        fifth_bits(w, b, p);
-    }
-};
-
-struct IQ4NL : Small<IQ4NL> {
-    static constexpr bool kMin = false;
-    static __device__ __forceinline__ void group(const Weight& w, std::size_t b, Part& p) {
-        d_only(w, b, p);
-        iq4_values(load<uint4>(w.plane[1] + b * 16), p.q);
-    }
+struct Q51 : SmallFive<4> {
+    static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) { values(raw, p); }
 };
 
 // ---- plain floats
@@ -328,6 +426,16 @@ struct BF16 {
         return qm_bfloat(load<std::uint16_t>(w.plane[0] + i * 2));
     }
 };
+
+template <class Format>
+constexpr bool places_undo_runs() {
+    for (uint k = 0; k < 8; k++)
+        for (uint i = 0; i < 2; i++)
+            if (Format::place(Format::run(k, i)) != 8 * i + k) return false;
+    return true;
+}
+static_assert(places_undo_runs<SuperK4>() && places_undo_runs<Q6K>() && places_undo_runs<SuperQ2>() &&
+              places_undo_runs<Straight>());
 
 // Calls `floats` or `blocks` with the format of a type, as an empty value.
 template <class Floats, class Blocks>

@@ -18,10 +18,17 @@ from qwen3moe.errors import (
     OutOfMemoryError,
     Qwen3MoeError,
     SessionError,
+    SessionFileError,
+    TemplateError,
+    TokenizerError,
 )
+from qwen3moe.experts import ExpertStats
+from qwen3moe.generation import Completion, Generation, Piece
 from qwen3moe.hashing import sha256_logits
 from qwen3moe.model import Model
+from qwen3moe.perplexity import Perplexity
 from qwen3moe.quantize import quantize
+from qwen3moe.scoring import Score
 from qwen3moe.session import Session
 from qwen3moe.stages import stages
 from qwen3moe.synth import synth
@@ -32,18 +39,27 @@ __all__ = [
     "BackendUnavailableError",
     "CheckpointError",
     "Comparison",
+    "Completion",
     "ContextFullError",
     "DeviceError",
     "Divergence",
+    "ExpertStats",
     "FileError",
     "GGUFError",
+    "Generation",
     "Model",
     "NumericalError",
     "OutOfMemoryError",
+    "Perplexity",
+    "Piece",
     "Qwen3MoeError",
+    "Score",
     "Session",
     "SessionError",
+    "SessionFileError",
     "StoredTrace",
+    "TemplateError",
+    "TokenizerError",
     "TraceDiff",
     "__version__",
     "backends",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from qwen3moe.counts import as_count
 from qwen3moe.errors import ArgumentError
 from qwen3moe.hashing import sha256_logits
-from qwen3moe.machine import peak_rss, read_bandwidth
+from qwen3moe.machine import anonymous_memory, peak_rss, read_bandwidth
 from qwen3moe.model import Model
 from qwen3moe.progress import Progress, reporting
 from qwen3moe.prompts import plain_tokens
+from qwen3moe.rivals import Engine, open_rival
 from qwen3moe.session import Session
 from qwen3moe.tables import table
 
@@ -39,50 +41,87 @@ class Rate:
 
 
 @dataclass(frozen=True)
+class Run:
+    """One test: so many tokens, at once or one by one, after `depth` others."""
+
+    kind: str  # "prefill" or "decode"
+    tokens: int
+    depth: int
+    tok_s: Rate
+    read_bytes_per_token: int  # of weights and cache, where tokens come one by one
+    rival_tok_s: Rate | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.tokens} @ {self.depth}"
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times the other engine's speed."""
+        return self.tok_s.median / self.rival_tok_s.median if self.rival_tok_s else None
+
+    def to_dict(self) -> dict[str, Any]:
+        rival = self.rival_tok_s.to_dict() if self.rival_tok_s else None
+        return {**asdict(self), "tok_s": self.tok_s.to_dict(), "rival_tok_s": rival, "ratio": self.ratio}
+
+
+@dataclass(frozen=True)
 class Bench:
     """What `bench` measured."""
 
     model: str
     device: str
     threads: int
-    prompt: int
-    generated: int
-    depth: int
-    prefill_tok_s: Rate | None
-    decode_tok_s: Rate | None
+    rival: str | None
+    runs: list[Run]
     weight_bytes: int
     weight_bytes_per_token: int
     read_bytes_s: float
     peak_rss_bytes: int
+    anonymous_bytes: int
     logits_sha256: str
 
-    @property
-    def bandwidth_share(self) -> float | None:
-        """The share of the read bandwidth that decoding spends on weights."""
-        rate = self.decode_tok_s
-        return rate.median * self.weight_bytes_per_token / self.read_bytes_s if rate else None
+    def first(self, kind: str) -> Run | None:
+        """The first run of a kind."""
+        return next((run for run in self.runs if run.kind == kind), None)
+
+    def bandwidth_share(self, run: Run) -> float:
+        """The share of the read bandwidth that decoding spends on weights and cache."""
+        return run.tok_s.median * run.read_bytes_per_token / self.read_bytes_s
 
     def to_dict(self) -> dict[str, Any]:
-        rates = {"prefill_tok_s": self.prefill_tok_s, "decode_tok_s": self.decode_tok_s}
-        measured = {name: rate.to_dict() if rate else None for name, rate in rates.items()}
-        return {**asdict(self), **measured, "bandwidth_share": self.bandwidth_share}
+        prefill, decode = self.first("prefill"), self.first("decode")
+        return {
+            **asdict(self),
+            "runs": [run.to_dict() for run in self.runs],
+            "prefill_tok_s": prefill.tok_s.to_dict() if prefill else None,
+            "decode_tok_s": decode.tok_s.to_dict() if decode else None,
+            "bandwidth_share": self.bandwidth_share(decode) if decode else None,
+        }
 
     def __str__(self) -> str:
-        runs = [(f"prefill {self.prompt}", self.prefill_tok_s), (f"decode {self.generated}", self.decode_tok_s)]
-        rows = [
-            [self.device, self.threads, f"{name} @ {self.depth}", f"{rate.median:.2f}", f"{rate.spread:.1%}"]
-            for name, rate in runs
-            if rate
+        header = ["device", "threads", "test", "tok/s", "spread"]
+        rows: list[list[object]] = [
+            [self.device, self.threads, run.name, f"{run.tok_s.median:.2f}", f"{run.tok_s.spread:.1%}"]
+            for run in self.runs
         ]
-        share = "" if self.bandwidth_share is None else f" ({self.bandwidth_share:.0%} of it used by decode)"
+        decodes = [run for run in self.runs if run.kind == "decode"]
+        if decodes:
+            header.append("bandwidth")
+            for row, run in zip(rows, self.runs, strict=True):
+                row.append(f"{self.bandwidth_share(run):.0%}" if run in decodes else "")
+        if self.rival:
+            header += [self.rival, "ratio"]
+            for row, run in zip(rows, self.runs, strict=True):
+                row += [f"{run.rival_tok_s.median:.2f}" if run.rival_tok_s else "", f"{run.ratio:.2f}"]
         return "\n".join(
             [
-                table(["device", "threads", "test", "tok/s", "spread"], rows),
+                table(header, rows),
                 "",
                 f"model           {self.model}, {self.weight_bytes / 1e9:.3f} GB of weights",
-                f"read per token  {self.weight_bytes_per_token / 1e6:.3f} MB",
-                f"read bandwidth  {self.read_bytes_s / 1e9:.1f} GB/s{share}",
-                f"peak RSS        {self.peak_rss_bytes / 1e6:.0f} MB",
+                f"read per token  {self.weight_bytes_per_token / 1e6:.3f} MB of weights",
+                f"read bandwidth  {self.read_bytes_s / 1e9:.1f} GB/s",
+                f"peak RSS        {self.peak_rss_bytes / 1e6:.0f} MB, {self.anonymous_bytes / 1e6:.0f} MB beyond files",
                 f"SHA-256         {self.logits_sha256}",
             ]
         )
@@ -91,50 +130,59 @@ class Bench:
 def bench(
     model: Model,
     *,
-    prompt: int = 512,
-    generated: int = 128,
-    depth: int = 0,
+    prompt: int | Sequence[int] = 512,
+    generated: int | Sequence[int] = 128,
+    depth: int | Sequence[int] = 0,
     repetitions: int = 3,
+    rival: str | None = None,
     progress: Progress = False,
 ) -> Bench:
-    """Times the prefill of `prompt` tokens and the decoding of `generated`, each after `depth` tokens."""
-    for name, value in (("prompt", prompt), ("generated", generated), ("depth", depth)):
-        as_count(value, name, 0)
+    """Times the prefill of `prompt` tokens and the decoding of `generated`, each after `depth` tokens.
+
+    Every combination of several values is a run. rival: another engine, "llama.cpp", that does the same in turn.
+    """
+    tests = _tests(_counts(prompt, "prompt"), _counts(generated, "generated"), _counts(depth, "depth"))
     as_count(repetitions, "repetitions", 1)
-    if prompt + generated == 0:
+    if not tests:
         raise ArgumentError("nothing to time; expected a prompt, or tokens to generate")
-    tokens = plain_tokens(depth + max(prompt, generated), model.config["vocab"])
-    runs = (prompt > 0) + (generated > 0)
-    with model.session(len(tokens)) as session, reporting(progress, "bench", "runs") as report:
-        digest = _warm_up(session, tokens, depth, model.batch)
-        done = 0
-
-        def rate(count: int, work: Callable[[], None]) -> Rate | None:
-            nonlocal done
-            samples = []
-            for _ in range(repetitions if count else 0):
-                samples.append(count / _seconds(session, depth, work))
-                done += 1
-                if report:
-                    report(done, runs * repetitions)
-            return Rate(samples) if samples else None
-
-        prefill = rate(prompt, lambda: _prefill(session, tokens[depth : depth + prompt]))
-        decode = rate(generated, lambda: _decode(session, tokens[depth : depth + generated]))
-    rss = peak_rss()  # before the buffer that the bandwidth is measured on
+    if rival and model.device != "cpu":
+        raise ArgumentError(f"other engines are compared with on the CPU; the model is on {model.device}")
+    tokens = plain_tokens(max(depth + count for _, count, depth in tests), model.config["vocab"])
+    with ExitStack() as stack:
+        session = stack.enter_context(model.session(len(tokens)))
+        report = stack.enter_context(reporting(progress, "bench", "runs"))
+        digest = _warm_up(session, tokens)
+        peak, anonymous = peak_rss(), anonymous_memory()  # before the other engine's, and what follows
+        engines: list[Engine] = [_Own(session)]
+        if rival:
+            engines.append(stack.enter_context(closing(open_rival(rival, model.path, model.threads, len(tokens)))))
+            engines[1].eval(tokens)
+        runs = []
+        for number, (kind, count, at) in enumerate(tests):
+            samples: list[list[float]] = [[] for _ in engines]
+            for engine in engines:
+                engine.truncate(0)
+                if at:
+                    engine.eval(tokens[:at])
+            for _ in range(repetitions):
+                for engine, found in zip(engines, samples, strict=True):
+                    found.append(count / _seconds(engine, kind, tokens[at : at + count], at))
+            rates = [Rate(found) for found in samples]
+            reads = weight_bytes_per_token(model) + cache_bytes(model, at + count // 2)
+            runs.append(Run(kind, count, at, rates[0], reads, rates[1] if rival else None))
+            if report:
+                report(number + 1, len(tests))
     return Bench(
         model=model.path,
         device=model.device,
         threads=model.threads,
-        prompt=prompt,
-        generated=generated,
-        depth=depth,
-        prefill_tok_s=prefill,
-        decode_tok_s=decode,
+        rival=rival,
+        runs=runs,
         weight_bytes=model.weight_bytes,
         weight_bytes_per_token=weight_bytes_per_token(model),
         read_bytes_s=read_bandwidth(model.threads),
-        peak_rss_bytes=rss,
+        peak_rss_bytes=peak,
+        anonymous_bytes=anonymous,
         logits_sha256=digest,
     )
 
@@ -156,26 +204,53 @@ def weight_bytes_per_token(model: Model) -> int:
     return total
 
 
-def _warm_up(session: Session, tokens: list[int], depth: int, batch: int) -> str:
-    """Brings the session to `depth` and evaluates a batch beyond; returns the hash of its last logits."""
-    if depth:
-        session.eval(tokens[:depth], "none", progress=False)
-    logits = session.eval(tokens[depth : depth + batch], progress=False)
+def cache_bytes(model: Model, positions: int) -> int:
+    """The keys and values of so many positions: 16-bit integers with a scale for each head."""
+    config = model.config
+    heads: int = 2 * config["layers"] * config["kv_heads"]
+    head_bytes: int = 2 * config["head_dim"] + 4
+    return positions * heads * head_bytes
+
+
+class _Own:
+    """A session as an engine like others."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def eval(self, tokens: Sequence[int]) -> None:
+        self._session.eval(list(tokens), progress=False)
+
+    def truncate(self, position: int) -> None:
+        self._session.truncate(position)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _counts(value: int | Sequence[int], name: str) -> list[int]:
+    values = list(value) if isinstance(value, Sequence) else [value]
+    return [as_count(item, name, 0) for item in values]
+
+
+def _tests(prompts: list[int], generated: list[int], depths: list[int]) -> list[tuple[str, int, int]]:
+    kinds = [("prefill", count) for count in prompts] + [("decode", count) for count in generated]
+    return [(kind, count, depth) for depth in depths for kind, count in kinds if count]
+
+
+def _warm_up(session: Session, tokens: list[int]) -> str:
+    """Evaluates all tokens; returns the hash of the last logits."""
+    logits = session.eval(tokens, progress=False)
     assert logits is not None
     return sha256_logits(logits)
 
 
-def _seconds(session: Session, depth: int, work: Callable[[], None]) -> float:
-    session.truncate(depth)
+def _seconds(engine: Engine, kind: str, tokens: list[int], depth: int) -> float:
+    engine.truncate(depth)
     start = time.perf_counter()
-    work()
+    if kind == "prefill":
+        engine.eval(tokens)
+    else:
+        for token in tokens:
+            engine.eval([token])
     return time.perf_counter() - start
-
-
-def _prefill(session: Session, tokens: list[int]) -> None:
-    session.eval(tokens, progress=False)
-
-
-def _decode(session: Session, tokens: list[int]) -> None:
-    for token in tokens:
-        session.eval([token], progress=False)

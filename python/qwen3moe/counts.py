@@ -18,3 +18,11 @@ def as_count(value: SupportsIndex, what: str, least: int, most: int = 2**32 - 1)
     if isinstance(value, bool) or not least <= count <= most:
         raise ArgumentError(f"{what} is {value}; {expected}")
     return count
+
+
+def as_number(value: float, what: str, least: float, most: float) -> float:
+    """A number in bounds, of any type that is one; `what` names it in errors."""
+    number = float(value) if hasattr(value, "__float__") else float("nan")
+    if isinstance(value, bool) or not least <= number <= most:
+        raise ArgumentError(f"{what} is {value!r:.40}; expected a number from {least} to {most}")
+    return number

@@ -8,9 +8,10 @@ _BEST_FIRST = ("cuda", "vulkan", "cpu")
 
 
 def available_devices() -> list[str]:
-    """The names of the devices that are here, the best first."""
-    names = [entry["device"] for entry in _core.backends() if entry["available"]]
-    return sorted(names, key=lambda name: _BEST_FIRST.index(name.partition(":")[0]))
+    """The names of the devices that are here, the best first; the CPU before a Vulkan that only plays a GPU on it."""
+    here = [entry for entry in _core.backends() if entry["available"]]
+    here.sort(key=lambda entry: (entry["software"], _BEST_FIRST.index(entry["device"].partition(":")[0])))
+    return [entry["device"] for entry in here]
 
 
 def resolve_device(device: str) -> str:

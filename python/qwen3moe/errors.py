@@ -43,3 +43,15 @@ class NumericalError(Qwen3MoeError, RuntimeError):
 
 class SessionError(Qwen3MoeError, RuntimeError):
     """A session is closed, or two callers use it at once."""
+
+
+class SessionFileError(SessionError, ValueError):
+    """A stored session is damaged, or of another model."""
+
+
+class TokenizerError(Qwen3MoeError, ValueError):
+    """A file's vocabulary is missing, malformed or of a kind that is not supported."""
+
+
+class TemplateError(Qwen3MoeError, ValueError):
+    """A chat template cannot be rendered, or does what it may not."""

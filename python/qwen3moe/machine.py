@@ -50,6 +50,16 @@ def peak_rss() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def anonymous_memory() -> int:
+    """The bytes that this process has in memory now and that belong to no file; all of them where that is not told."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return peak_rss()
+    kib = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("RssAnon:", "RssShmem:"))}
+    return sum(map(int, kib.values())) * 1024 if kib else peak_rss()
+
+
 def read_bandwidth(threads: int) -> float:
     """Bytes a second that so many threads read from memory; the best of a few runs."""
     parts = np.array_split(np.ones(_BUFFER_BYTES // 8, dtype=np.uint64), threads)

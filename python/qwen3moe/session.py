@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,11 @@ import numpy.typing as npt
 from qwen3moe import _core
 from qwen3moe.counts import as_count
 from qwen3moe.progress import Progress, reporting
+from qwen3moe.session_file import save_session
 from qwen3moe.tokens import TokenIds, as_tokens
+
+if TYPE_CHECKING:
+    from qwen3moe.model import Model
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Positions: TypeAlias = Literal["last", "all", "none"]
@@ -23,8 +28,9 @@ class Session:
     A call that fails or is interrupted leaves the session as it was before.
     """
 
-    def __init__(self, core: _core.Session, progress: Progress = False) -> None:
+    def __init__(self, core: _core.Session, model: Model, progress: Progress = False) -> None:
         self._core = core
+        self._model = model
         self._progress = progress
 
     @property
@@ -61,11 +67,19 @@ class Session:
 
     def fork(self) -> Session:
         """A second session with the same tokens, from here on independent."""
-        return Session(self._core.fork(), self._progress)
+        return Session(self._core.fork(), self._model, self._progress)
 
     def truncate(self, position: int) -> None:
         """Forgets the tokens from `position` on."""
         self._core.truncate(as_count(position, "position", 0))
+
+    def save(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
+        """Writes the tokens and their part of the cache, to be loaded on any device by `Model.load_session`.
+
+        The file appears whole or not at all.
+        """
+        wanted = self._progress if progress is None else progress
+        save_session(path, self._core, self._model._core, self._model.fingerprint, wanted)
 
     def close(self) -> None:
         """Frees the cache. The session cannot be used any more."""

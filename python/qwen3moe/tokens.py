@@ -15,8 +15,15 @@ TokenIds: TypeAlias = Iterable[SupportsIndex] | npt.NDArray[Any]
 _INT32 = np.iinfo(np.int32)
 
 
-def as_tokens(tokens: TokenIds) -> npt.NDArray[np.int32]:
-    """Checks everything but the vocabulary, which the model knows."""
+def as_tokens(tokens: TokenIds, *, empty: bool = False) -> npt.NDArray[np.int32]:
+    """Checks everything but the vocabulary, which the model knows. `empty`: none is as well."""
+    ids = _integers(tokens)
+    if not ids.size and not empty:
+        raise ArgumentError("tokens is empty; a forward pass needs at least one token")
+    return ids
+
+
+def _integers(tokens: TokenIds) -> npt.NDArray[np.int32]:
     if isinstance(tokens, (str, bytes)):
         raise ArgumentError(f"tokens is text ({tokens!r:.40}); expected token ids, such as [1, 2, 3]")
     if isinstance(tokens, np.ndarray) or hasattr(tokens, "__array__"):
@@ -39,8 +46,6 @@ def _from_array(array: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
 
 
 def _checked(ids: list[int]) -> npt.NDArray[np.int32]:
-    if not ids:
-        raise ArgumentError("tokens is empty; a forward pass needs at least one token")
     for i, value in enumerate(ids):
         if not _INT32.min <= value <= _INT32.max:
             raise ArgumentError(f"tokens[{i}] is {value}; token ids fit in 32 bits")

@@ -28,6 +28,13 @@ def expected(small_model_path):
         return model.forward(PROMPT, positions="all")
 
 
+@pytest.fixture(scope="module")
+def model(small_model_path):
+    """The CPU's; test_devices.py asks the same of the others."""
+    with qwen3moe.Model.from_gguf(small_model_path, device="cpu") as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
 @pytest.mark.parametrize("batch", [1, 7, 64, 512])
 def test_threads_and_batches(small_model_path, expected, threads, batch):

@@ -51,9 +51,9 @@ def copy(small_model_path, tmp_path):
 
 
 @pytest.mark.parametrize("tensor", FIRST_STAGE)
-def test_a_layer(copy, tensor):
+def test_a_layer(copy, device, tensor):
     spoil(copy, f"blk.2.{tensor}.weight")
-    with qwen3moe.Model.from_gguf(copy, device="cpu") as model, model.session(context=16) as session:
+    with qwen3moe.Model.from_gguf(copy, device=device) as model, model.session(context=16) as session:
         with pytest.raises(qwen3moe.NumericalError, match=rf"layer 2, stage {FIRST_STAGE[tensor]}, row 0"):
             session.eval([1, 2, 3])
         assert session.position == 0
@@ -62,16 +62,16 @@ def test_a_layer(copy, tensor):
 @pytest.mark.parametrize(
     ("tensor", "stage"), [("token_embd", "embed"), ("output_norm", "final_norm"), ("output", "logits")]
 )
-def test_outside_the_layers(copy, tensor, stage):
+def test_outside_the_layers(copy, device, tensor, stage):
     spoil(copy, f"{tensor}.weight", INF_HALF)
-    model = qwen3moe.Model.from_gguf(copy, device="cpu")
+    model = qwen3moe.Model.from_gguf(copy, device=device)
     with pytest.raises(qwen3moe.NumericalError, match=rf"not finite: stage {stage}, row 0"):
         model.forward([1, 2, 3])
 
 
-def test_a_sound_model_next_to_it(small_model_path, copy):
-    expected = qwen3moe.Model.from_gguf(small_model_path, device="cpu").forward([1, 2, 3])
+def test_a_sound_model_next_to_it(small_model_path, device, copy):
+    expected = qwen3moe.Model.from_gguf(small_model_path, device=device).forward([1, 2, 3])
     spoil(copy, "blk.0.attn_q.weight")
     with pytest.raises(RuntimeError):
-        qwen3moe.Model.from_gguf(copy, device="cpu").forward([1, 2, 3])
-    assert np.array_equal(qwen3moe.Model.from_gguf(small_model_path, device="cpu").forward([1, 2, 3]), expected)
+        qwen3moe.Model.from_gguf(copy, device=device).forward([1, 2, 3])
+    assert np.array_equal(qwen3moe.Model.from_gguf(small_model_path, device=device).forward([1, 2, 3]), expected)

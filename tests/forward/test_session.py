@@ -39,8 +39,8 @@ def test_context_bounds(model):
             model.session(context=context)
 
 
-def test_closed(small_model_path):
-    model = qwen3moe.Model.from_gguf(small_model_path, device="cpu")
+def test_closed(small_model_path, device):
+    model = qwen3moe.Model.from_gguf(small_model_path, device=device)
     session = model.session(context=8)
     session.close()
     session.close()
@@ -51,8 +51,8 @@ def test_closed(small_model_path):
         model.forward([1])
 
 
-def test_a_session_outlives_its_model(small_model_path):
-    model = qwen3moe.Model.from_gguf(small_model_path, device="cpu")
+def test_a_session_outlives_its_model(small_model_path, device):
+    model = qwen3moe.Model.from_gguf(small_model_path, device=device)
     expected = model.forward([1, 2, 3])
     session = model.session(context=8)
     model.close()

@@ -41,7 +41,8 @@ def python(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_that_are_promised() -> None:
     names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-    assert names == ["info", "logits", "trace", "diff", "parity", "bench", "synth", "quantize", "doctor"]
+    expected = "info run score logits trace diff parity bench synth quantize doctor"
+    assert names == expected.split()
 
 
 def test_help_says_what_each_command_does() -> None:
@@ -141,6 +142,7 @@ def test_bench(run: Run, small_model_path: Path) -> None:
     common = ("bench", small_model_path, "-p", 8, "-n", 2, "-r", 2, "-t", 1, "-d", 3)
     status, out, _ = run(*common)
     assert status == 0 and "decode 2 @ 3" in out and "read bandwidth" in out
+    assert "prefill 4 @ 1" in run("bench", small_model_path, "-p", "4,5", "-n", "1", "-d", "0,1", "-r", 1)[1]
     documents = [json.loads(run(*common, *form)[1]) for form in (["--json"], ["-o", "json"])]
     for document in documents:
         assert len(document["prefill_tok_s"]["samples"]) == 2
@@ -190,6 +192,7 @@ def test_doctor(run: Run) -> None:
         (["trace", "MODEL", "--tokens", "1", "-o", "t.npz", "--layers", "1-"], "--layers has '1-'"),
         (["diff", "nothing.npz", "nothing.npz"], "cannot read nothing.npz"),
         (["bench", "MODEL", "-p", "0", "-n", "0"], "nothing to time"),
+        (["bench", "MODEL", "-p", "8,x"], "--prompt has 'x'"),
         (["quantize", "nothing", "m.gguf"], "nothing"),
         (["quantize", "MODEL", "m.gguf", "--type", "Q1"], "type is 'Q1'; expected one of F16, Q8_0"),
         (["quantize", ".", "m.gguf"], "cannot read config.json"),

@@ -65,6 +65,10 @@ def test_logging_is_silent_by_default() -> None:
         (qwen3moe.DeviceError, RuntimeError),
         (qwen3moe.NumericalError, RuntimeError),
         (qwen3moe.SessionError, RuntimeError),
+        (qwen3moe.SessionFileError, RuntimeError),
+        (qwen3moe.SessionFileError, ValueError),
+        (qwen3moe.TokenizerError, ValueError),
+        (qwen3moe.TemplateError, ValueError),
     ],
 )
 def test_errors_are_also_the_builtin_that_a_caller_expects(error: type[Exception], builtin: type[Exception]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ import numpy as np
 import pytest
 
 import qwen3moe
-from qwen3moe import ArgumentError, Model, machine, sha256_logits
-from qwen3moe.bench import Bench, Rate, bench, weight_bytes_per_token
+from qwen3moe import ArgumentError, BackendUnavailableError, Model, machine, rivals, sha256_logits
+from qwen3moe.bench import Bench, Rate, bench, cache_bytes, weight_bytes_per_token
 from qwen3moe.doctor import doctor
 from qwen3moe.parity import Parity, ParityRow, parity
 from qwen3moe.prompts import plain_tokens
@@ -51,30 +53,93 @@ def test_parity_says_who_is_absent() -> None:
 
 
 def test_bench(small_model_path: Path) -> None:
-    with Model.from_gguf(small_model_path, threads=1) as model:
+    with Model.from_gguf(small_model_path, "cpu", threads=1) as model:
         found = bench(model, prompt=6, generated=3, depth=4, repetitions=2)
         tokens = plain_tokens(10, model.config["vocab"])
         assert found.logits_sha256 == sha256_logits(model.forward(tokens))
-    assert found.prefill_tok_s and found.decode_tok_s
-    assert len(found.prefill_tok_s.samples) == len(found.decode_tok_s.samples) == 2
+    prefill, decode = found.runs
+    assert (prefill.name, decode.name) == ("prefill 6 @ 4", "decode 3 @ 4")
+    assert len(prefill.tok_s.samples) == len(decode.tok_s.samples) == 2
     assert found.read_bytes_s > 1e8
-    assert 1e6 < found.peak_rss_bytes < 1e11
+    assert 1e6 < found.anonymous_bytes <= found.peak_rss_bytes < 1e11
     document = found.to_dict()
-    assert document["decode_tok_s"]["median"] == found.decode_tok_s.median
-    share = found.decode_tok_s.median * found.weight_bytes_per_token / found.read_bytes_s
+    assert document["decode_tok_s"]["median"] == decode.tok_s.median
+    assert document["prefill_tok_s"]["median"] == prefill.tok_s.median
+    share = decode.tok_s.median * decode.read_bytes_per_token / found.read_bytes_s
     assert document["bandwidth_share"] == pytest.approx(share)
-    assert "prefill 6 @ 4" in str(found) and "decode 3 @ 4" in str(found)
+    assert "prefill 6 @ 4" in str(found) and "decode 3 @ 4" in str(found) and f"{share:.0%}" in str(found)
+
+
+def test_bench_of_several(model: Model) -> None:
+    found = bench(model, prompt=[4, 0, 6], generated=2, depth=(0, 3), repetitions=1)
+    expected = [f"{test} @ {depth}" for depth in (0, 3) for test in ("prefill 4", "prefill 6", "decode 2")]
+    assert [run.name for run in found.runs] == expected
+    assert all(name in str(found) for name in expected)
+    assert found.to_dict()["runs"][-1]["tokens"] == 2
+    assert found.runs[-1].read_bytes_per_token - found.runs[2].read_bytes_per_token == cache_bytes(model, 3)
+
+
+def test_cache_bytes(model: Model) -> None:
+    config = model.config
+    assert cache_bytes(model, 5) == 5 * config["layers"] * config["kv_heads"] * 2 * (config["head_dim"] * 2 + 4)
 
 
 @pytest.mark.parametrize(("prompt", "generated"), [(4, 0), (0, 4)])
 def test_bench_of_one_kind(model: Model, prompt: int, generated: int) -> None:
     found: Bench = bench(model, prompt=prompt, generated=generated, repetitions=1)
-    assert bool(found.prefill_tok_s) == bool(prompt) and bool(found.decode_tok_s) == bool(generated)
+    assert bool(found.first("prefill")) == bool(prompt) and bool(found.first("decode")) == bool(generated)
     assert ("decode" in str(found).split("\n\n")[0]) == bool(generated)
 
 
+class OtherEngine:
+    """Remembers what it is asked for."""
+
+    def __init__(self, path: str, threads: int, context: int) -> None:
+        self.position, self.work, self.closed = 0, [(path, threads, context)], False
+        type(self).made = self
+
+    def eval(self, tokens: Sequence[int]) -> None:
+        self.work.append((self.position, len(tokens)))
+        self.position += len(tokens)
+
+    def truncate(self, position: int) -> None:
+        self.position = position
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_bench_against_another(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(rivals.RIVALS, "other", OtherEngine)
+    found = bench(model, prompt=4, generated=2, depth=3, repetitions=2, rival="other")
+    other = OtherEngine.made
+    prefills, decodes = [(0, 3), (3, 4), (3, 4)], [(0, 3), (3, 1), (4, 1), (3, 1), (4, 1)]
+    assert other.work == [(model.path, model.threads, 7), (0, 7), *prefills, *decodes]
+    assert other.closed
+    for run in found.runs:
+        assert run.rival_tok_s and run.ratio == run.tok_s.median / run.rival_tok_s.median
+        assert f"{run.ratio:.2f}" in str(found)
+    assert found.to_dict()["runs"][1]["ratio"] == found.runs[1].ratio
+
+
+def test_a_rival_that_is_not_here(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)
+    with pytest.raises(BackendUnavailableError, match="pip install"):
+        bench(model, prompt=1, generated=0, rival="llama.cpp")
+    with pytest.raises(ArgumentError, match="no engine 'x' to compare with"):
+        bench(model, prompt=1, generated=0, rival="x")
+
+
 @pytest.mark.parametrize(
-    "options", [{"prompt": 0, "generated": 0}, {"prompt": -1}, {"depth": -1}, {"repetitions": 0}, {"generated": 1.5}]
+    "options",
+    [
+        {"prompt": 0, "generated": 0},
+        {"prompt": -1},
+        {"depth": -1},
+        {"repetitions": 0},
+        {"generated": 1.5},
+        {"prompt": [1, -1]},
+    ],
 )
 def test_bench_refusals(model: Model, options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):

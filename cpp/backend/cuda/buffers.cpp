@@ -24,6 +24,7 @@ std::uint64_t BatchData::cut(void* base, std::uint32_t rows) {
     arena.take(places, rows);
     arena.take(wanted, rows);
     arena.take(caches, rows);
+    arena.take(tiles, rows);
     return arena.bytes();
 }
 
@@ -55,10 +56,10 @@ std::uint64_t Buffers::cut(void* base, const Config& c, std::uint32_t rows) {
     arena.take(moe_out, n * c.width);
     arena.take(selected, n * c.width);
     arena.take(logits, std::uint64_t(std::min(rows, kLogitsRows)) * c.vocab);
+    arena.take(attention_done, c.kv_heads);
     std::byte* described = nullptr;
-    batch_bytes = batch.cut(nullptr, rows);
-    arena.take(described, batch_bytes);
-    if (described) batch.cut(described, rows);
+    arena.take(described, BatchData{}.cut(nullptr, rows));
+    batch = described;
     return arena.bytes();
 }
 

@@ -19,6 +19,7 @@ struct BatchData {
     Place* places;         // [n]
     uint* wanted;          // [n]
     CacheView* caches;     // [n]
+    QueryTile* tiles;      // [n]
     uint* flags;           // residual, logits: not finite
 
     std::uint64_t cut(void* base, std::uint32_t rows);  // its arrays from `base` on; their bytes
@@ -37,9 +38,9 @@ struct Buffers {
     float *gate, *up;
     Activations swiglu;
     float *expert_out, *moe_out, *selected;
-    float* logits;  // [kLogitsRows, vocab]
-    BatchData batch;
-    std::uint64_t batch_bytes;
+    float* logits;         // [kLogitsRows, vocab]
+    uint* attention_done;  // [kv_heads], zero between steps
+    void* batch;           // BatchData of at most `rows` rows
 
     std::uint64_t cut(void* base, const Config& config, std::uint32_t rows);
 };

@@ -23,6 +23,8 @@ class DeviceCache final : public Cache {
 
     std::uint32_t context() const override { return shape_.context; }
     std::unique_ptr<Cache> copy(std::uint32_t positions) const override;
+    void read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const override;
+    void write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) override;
 
     const CacheView& view() const { return view_; }
 

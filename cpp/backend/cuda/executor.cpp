@@ -12,6 +12,7 @@
 #include "backend/cuda/buffers.h"
 #include "backend/cuda/cache.h"
 #include "backend/cuda/graph.h"
+#include "backend/cuda/single.h"
 #include "backend/cuda/weights.h"
 #include "errors.h"
 #include "model/params.h"
@@ -21,6 +22,7 @@ namespace qwen3moe::cuda {
 namespace {
 
 constexpr std::uint32_t kKeys = 256;          // in a block of attention
+constexpr std::uint32_t kTilesApart = 64;     // of queries: with fewer, blocks of keys are worked on side by side
 constexpr std::uint32_t kRowsInFlight = 512;  // batches of more are not queued more than two layers ahead
 
 Activations from_row(Activations a, std::size_t row) {
@@ -45,8 +47,8 @@ class CudaExecutor final : public Executor {
         buffers_ = std::make_unique<Memory>(buffer_bytes);
         b_.cut(buffers_->get(), c_, batch_);
         grow_key_blocks(key_rows);
-        sent_memory_ = std::make_unique<Pinned>(b_.batch_bytes);
-        sent_.cut(sent_memory_->as<void>(), batch_);
+        sent_memory_ = std::make_unique<Pinned>(BatchData{}.cut(nullptr, batch_));
+        check(cudaMemset(b_.attention_done, 0, c_.kv_heads * sizeof(uint)), "clearing counters");
         received_ = std::make_unique<Pinned>(std::size_t(std::min(batch_, kLogitsRows)) * c_.vocab * sizeof(float));
         received_flags_ = std::make_unique<Pinned>(2 * sizeof(uint));
         weights_.upload(stream());
@@ -73,8 +75,8 @@ class CudaExecutor final : public Executor {
         describe_batch(batch);
         try {
             launch(plan, batch, poll);
-            check(cudaMemcpyAsync(received_flags_->as<uint>(), b_.batch.flags, 2 * sizeof(uint), cudaMemcpyDeviceToHost,
-                                  stream()),
+            check(cudaMemcpyAsync(received_flags_->as<uint>(), batch_data_.flags, 2 * sizeof(uint),
+                                  cudaMemcpyDeviceToHost, stream()),
                   "asking for values that are not finite");
             wait(poll);
         } catch (...) {
@@ -121,21 +123,30 @@ class CudaExecutor final : public Executor {
     // What the batch is, in memory that the device reads on its turn.
     void describe_batch(const Batch& batch) {
         rows_ = 0;
-        std::uint32_t longest = 0;
+        for (const Slice& slice : batch.slices) rows_ += static_cast<std::uint32_t>(slice.tokens.size());
+        BatchData sent{};
+        const std::uint64_t bytes = sent.cut(sent_memory_->as<void>(), rows_);
+        batch_data_.cut(b_.batch, rows_);
+        std::uint32_t row = 0, longest = 0;
+        tiles_ = 0;
+        const std::uint32_t tile_rows = query_tile_rows(attention_params(c_, rows_));
         for (std::uint32_t s = 0; s < batch.slices.size(); s++) {
             const Slice& slice = batch.slices[s];
-            sent_.caches[s] = static_cast<const DeviceCache*>(slice.cache)->view();
-            for (std::uint32_t i = 0; i < slice.tokens.size(); i++, rows_++) {
-                sent_.tokens[rows_] = slice.tokens[i];
-                sent_.places[rows_] = {s, slice.position + i};
-                longest = std::max(longest, slice.position + i + 1);
+            const auto count = static_cast<std::uint32_t>(slice.tokens.size());
+            sent.caches[s] = static_cast<const DeviceCache*>(slice.cache)->view();
+            for (std::uint32_t i = 0; i < count; i += tile_rows)
+                sent.tiles[tiles_++] = {row + i, std::min(tile_rows, count - i)};
+            for (std::uint32_t i = 0; i < count; i++, row++) {
+                sent.tokens[row] = slice.tokens[i];
+                sent.places[row] = {s, slice.position + i};
             }
+            longest = std::max(longest, slice.position + count);
         }
         wanted_ = static_cast<std::uint32_t>(batch.wanted.size());
-        std::copy(batch.wanted.begin(), batch.wanted.end(), sent_.wanted);
-        sent_.flags[0] = sent_.flags[1] = 0;
+        std::copy(batch.wanted.begin(), batch.wanted.end(), sent.wanted);
+        sent.flags[0] = sent.flags[1] = 0;
         key_blocks_.count = std::bit_ceil((longest + kKeys - 1) / kKeys);
-        check(cudaMemcpyAsync(b_.batch.flags, sent_.flags, b_.batch_bytes, cudaMemcpyHostToDevice, stream()),
+        check(cudaMemcpyAsync(b_.batch, sent_memory_->as<void>(), bytes, cudaMemcpyHostToDevice, stream()),
               "sending a batch");
     }
 
@@ -152,9 +163,21 @@ class CudaExecutor final : public Executor {
     }
 
     void launch_steps(const Plan& plan, const Batch& batch, const Poll& poll) {
-        for (const Step& step : plan.steps) {
-            const cudaError_t error = run_step(step, batch, poll);
+        const bool single = rows_ == 1 && !batch.sink;
+        const SingleToken token{c_,          weights_, b_, batch_data_, static_cast<const float*>(rope_->get()),
+                                key_blocks_, stream()};
+        for (std::size_t i = 0; i < plan.steps.size(); i++) {
+            const Step& step = plan.steps[i];
+            const bool head = step.op == Op::select;
+            cudaError_t error = cudaSuccess;
+            const std::size_t group =
+                single && (!head || wanted_ == 1) ? launch_group(token, std::span(plan.steps).subspan(i), error) : 0;
+            if (group == 0)
+                error = run_step(step, batch, poll);
+            else if (head && error == cudaSuccess)
+                error = ask_for_logits(1);
             if (error != cudaSuccess) check(error, describe(step).c_str());
+            if (group > 0) i += group - 1;
             if (step.op == Op::combine && rows_ > kRowsInFlight) {
                 events_[1 + step.layer % 2]->record(stream());
                 wait(poll, *events_[1 + (step.layer + 1) % 2]);
@@ -169,7 +192,7 @@ class CudaExecutor final : public Executor {
         const Experts experts{b_.expert_ids, b_.tiles};
         switch (step.op) {
             case Op::embed:
-                return embed(embed_params(c_, n), matrix(0), b_.batch.tokens, b_.residual, stream());
+                return embed(embed_params(c_, n), matrix(0), batch_data_.tokens, b_.residual, stream());
             case Op::norm: {
                 const bool last = step.reads[0] == Buffer::selected;
                 if (last && wanted_ == 0) return cudaSuccess;
@@ -180,7 +203,7 @@ class CudaExecutor final : public Executor {
                 return qkv(qkv_params(c_, n), matrix(0), matrix(1), matrix(2), b_.normed, b_.q, b_.k, b_.v, stream());
             case Op::rope_append:
                 return rope_append(rope_append_params(c_, n), b_.q, b_.k, b_.v, vector(0), vector(1),
-                                   static_cast<const float*>(rope_->get()), b_.batch.places, b_.batch.caches,
+                                   static_cast<const float*>(rope_->get()), batch_data_.places, batch_data_.caches,
                                    step.layer, b_.queries, stream());
             case Op::attention:
                 return attend(step.layer);
@@ -212,24 +235,17 @@ class CudaExecutor final : public Executor {
         return cudaErrorInvalidValue;
     }
 
-    // As many tokens at a time as the memory for their blocks of keys holds.
     cudaError_t attend(std::uint32_t layer) {
-        const std::uint64_t per_token = std::uint64_t(c_.heads) * key_blocks_.count;
-        const auto most = static_cast<std::uint32_t>(std::min<std::uint64_t>(key_rows_ / per_token, 32768));
-        for (std::uint32_t first = 0; first < rows_; first += most) {
-            const cudaError_t error =
-                attention(attention_params(c_, std::min(most, rows_ - first)), first, b_.queries, b_.batch.places,
-                          b_.batch.caches, layer, key_blocks_, b_.attention, stream());
-            if (error != cudaSuccess) return error;
-        }
-        return cudaSuccess;
+        const bool apart = tiles_ < kTilesApart && std::uint64_t(rows_) * c_.heads * key_blocks_.count <= key_rows_;
+        return attention(attention_params(c_, rows_), b_.queries, batch_data_.places, batch_data_.caches, layer,
+                         batch_data_.tiles, tiles_, apart, key_blocks_, b_.attention, stream());
     }
 
     cudaError_t select_rows() {
         const cudaError_t error =
-            find_nonfinite(b_.residual, std::size_t(rows_) * c_.width, &b_.batch.flags[0], stream());
+            find_nonfinite(b_.residual, std::size_t(rows_) * c_.width, &batch_data_.flags[0], stream());
         if (error != cudaSuccess || wanted_ == 0) return error;
-        return select(norm_params(c_, wanted_), b_.residual, b_.batch.wanted, b_.selected, stream());
+        return select(norm_params(c_, wanted_), b_.residual, batch_data_.wanted, b_.selected, stream());
     }
 
     // A few rows at a time: the logits of a batch can be larger than all else that it needs. The row of a graph is
@@ -239,16 +255,19 @@ class CudaExecutor final : public Executor {
             const std::uint32_t count = std::min(kLogitsRows, wanted_ - first);
             const std::size_t values = std::size_t(count) * c_.vocab;
             cudaError_t error = logits(logits_params(c_, count), head, from_row(b_.normed, first), b_.logits, stream());
-            if (error == cudaSuccess) error = find_nonfinite(b_.logits, values, &b_.batch.flags[1], stream());
-            if (error == cudaSuccess)
-                error = cudaMemcpyAsync(received_->as<float>(), b_.logits, values * sizeof(float),
-                                        cudaMemcpyDeviceToHost, stream());
+            if (error == cudaSuccess) error = find_nonfinite(b_.logits, values, &batch_data_.flags[1], stream());
+            if (error == cudaSuccess) error = ask_for_logits(count);
             if (error != cudaSuccess) return error;
             if (rows_ == 1 && !batch.sink) return cudaSuccess;
             wait(poll);
             copy_logits(batch, first, count);
         }
         return cudaSuccess;
+    }
+
+    cudaError_t ask_for_logits(std::uint32_t count) {
+        return cudaMemcpyAsync(received_->as<float>(), b_.logits, std::size_t(count) * c_.vocab * sizeof(float),
+                               cudaMemcpyDeviceToHost, stream());
     }
 
     void copy_logits(const Batch& batch, std::uint32_t first, std::uint32_t count) {
@@ -343,11 +362,12 @@ class CudaExecutor final : public Executor {
     std::unique_ptr<Memory> rope_;
     std::uint32_t rope_context_ = 0;
     std::unique_ptr<Pinned> sent_memory_, received_, received_flags_;
-    BatchData sent_{};
     std::mutex turn_;
 
     // The batch at hand.
+    BatchData batch_data_{};  // on the device
     std::uint32_t rows_ = 0;
+    std::uint32_t tiles_ = 0;  // of queries
     std::uint32_t wanted_ = 0;
 
     const Plan* graph_plan_ = nullptr;

@@ -66,12 +66,13 @@ DeviceWeights::DeviceWeights(const qwen3moe::Weights& w) {
 std::uint64_t DeviceWeights::place(std::byte* base) {
     Arena arena(base);
     for (const gguf::Tensor* t : tensors_) {
-        Weight weight{{}, static_cast<uint>(t->type), static_cast<uint>(t->shape[0])};
+        Weight weight{{}, {}, static_cast<uint>(t->type), static_cast<uint>(t->shape[0])};
         const Layout& fields = layout(t->type);
         for (int i = 0; i < 4 && fields.fields[i].bytes; i++) {
             std::uint8_t* plane = nullptr;
             arena.take(plane, blocks_of(*t) * fields.fields[i].bytes);
             weight.plane[i] = plane;
+            weight.row_bytes[i] = weight.columns / info(t->type).block * fields.fields[i].bytes;
         }
         placed_[t] = weight;
     }

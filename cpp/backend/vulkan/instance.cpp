@@ -1,14 +1,47 @@
 #include "backend/vulkan/instance.h"
 
+#include <algorithm>
+
 #include "backend/vulkan.h"
 
 namespace qwen3moe::vulkan {
 namespace {
 
-VkPhysicalDeviceProperties properties_of(VkPhysicalDevice device) {
-    VkPhysicalDeviceProperties properties;
-    vkGetPhysicalDeviceProperties(device, &properties);
-    return properties;
+// A processor that plays a GPU comes last: what runs on it, the CPU back end does better.
+int preference(VkPhysicalDevice device) {
+    switch (properties_of(device).deviceType) {
+        case VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU:
+            return 0;
+        case VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU:
+            return 1;
+        case VK_PHYSICAL_DEVICE_TYPE_VIRTUAL_GPU:
+            return 2;
+        case VK_PHYSICAL_DEVICE_TYPE_CPU:
+            return 4;
+        default:
+            return 3;
+    }
+}
+
+// What a device lacks that every shader counts on; empty: nothing.
+std::string lacking(VkPhysicalDevice device) {
+    const VkPhysicalDeviceProperties properties = properties_of(device);
+    if (properties.apiVersion < VK_API_VERSION_1_3) return "Vulkan 1.3; a newer driver may have it";
+    VkPhysicalDeviceVulkan13Features in13{};
+    in13.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_3_FEATURES;
+    VkPhysicalDeviceVulkan12Features in12{};
+    in12.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_1_2_FEATURES;
+    in12.pNext = &in13;
+    VkPhysicalDeviceFeatures2 features{};
+    features.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2;
+    features.pNext = &in12;
+    vkGetPhysicalDeviceFeatures2(device, &features);
+    if (!in12.bufferDeviceAddress) return "the feature bufferDeviceAddress";
+    if (!in13.shaderIntegerDotProduct) return "the feature shaderIntegerDotProduct";
+    if (!in13.maintenance4) return "the feature maintenance4";
+    if (properties.limits.maxComputeWorkGroupInvocations < 256) return "workgroups of 256";
+    if (properties.limits.maxComputeSharedMemorySize < 32768) return "32 KB of shared memory";
+    return {};
 }
 
 Instance make_instance() {
@@ -38,12 +71,13 @@ Instance make_instance() {
     std::vector<VkPhysicalDevice> all(count);
     check(vkEnumeratePhysicalDevices(handle, &count, all.data()), "listing the devices");
     for (VkPhysicalDevice device : all) {
-        if (properties_of(device).apiVersion >= VK_API_VERSION_1_3)
+        if (const std::string lack = lacking(device); lack.empty())
             made.devices.push_back(device);
         else
-            made.reason = std::string(properties_of(device).deviceName) + " has no Vulkan 1.3; a newer driver may";
+            made.reason = std::string(properties_of(device).deviceName) + " lacks " + lack;
     }
     if (all.empty()) made.reason = "the Vulkan loader finds no device";
+    std::ranges::stable_sort(made.devices, {}, preference);
     return made;
 }
 
@@ -54,9 +88,20 @@ const Instance& instance() {
     return made;
 }
 
+VkPhysicalDeviceProperties properties_of(VkPhysicalDevice device) {
+    VkPhysicalDeviceProperties properties;
+    vkGetPhysicalDeviceProperties(device, &properties);
+    return properties;
+}
+
 Devices devices() {
+    if (!opened_here()) return {{}, "this process was forked from one that had opened Vulkan; start it with spawn"};
     Devices found;
-    for (VkPhysicalDevice device : instance().devices) found.names.emplace_back(properties_of(device).deviceName);
+    for (VkPhysicalDevice device : instance().devices) {
+        const bool software = properties_of(device).deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+        found.names.emplace_back(properties_of(device).deviceName);
+        found.software.push_back(software);
+    }
     found.reason = instance().reason;
     return found;
 }

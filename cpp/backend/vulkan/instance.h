@@ -9,11 +9,13 @@
 namespace qwen3moe::vulkan {
 
 struct Instance {
-    std::vector<VkPhysicalDevice> devices;
-    std::string reason;  // why there are none
+    std::vector<VkPhysicalDevice> devices;  // discrete GPUs first, processors last
+    std::string reason;                     // why there are none
 };
 
 // Made at the first call, and never taken down: drivers do not all survive that at exit.
 const Instance& instance();
+
+VkPhysicalDeviceProperties properties_of(VkPhysicalDevice);
 
 }  // namespace qwen3moe::vulkan

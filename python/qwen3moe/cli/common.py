@@ -54,14 +54,21 @@ def show_progress() -> bool:
     return sys.stderr.isatty()
 
 
+def read_text(text: str) -> str:
+    """The argument itself, or what stands in the file after an @."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text("utf-8")
+    except OSError as error:
+        raise FileError(error.errno, f"cannot read {text[1:]}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ArgumentError(f"{text[1:]} is no text in UTF-8: byte {error.start}") from error
+
+
 def parse_tokens(text: str) -> list[int]:
     """Integers separated by commas or white space, from the argument or from the file after an @."""
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text()
-        except OSError as error:
-            raise FileError(error.errno, f"cannot read {text[1:]}: {error.strerror}") from error
-    words = text.replace(",", " ").split()
+    words = read_text(text).replace(",", " ").split()
     for i, word in enumerate(words):
         if not re.fullmatch(r"-?\d+", word):
             raise ArgumentError(f"tokens[{i}] is {word!r:.40}; token ids are integers")
@@ -82,11 +89,25 @@ def parse_ranges(text: str | None, what: str) -> list[int] | None:
     return values
 
 
+def parse_counts(text: str, what: str) -> list[int]:
+    """ "512,2048" becomes [512, 2048]."""
+    words = text.split(",")
+    for word in words:
+        if not re.fullmatch(r"\s*\d+\s*", word):
+            raise ArgumentError(f"{what} has {word!r:.40}; expected numbers, such as 512,2048")
+    return [int(word) for word in words]
+
+
 def show(report: Report, as_json: bool) -> None:
     """Prints a finding in the form that was asked for."""
     text = json.dumps(plain(report.to_dict()), indent=2, allow_nan=False) if as_json else str(report)
+    print(printable(text))
+
+
+def printable(text: str) -> str:
+    """Names, metadata and models hold any character; what the terminal does not know is escaped."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))  # names and metadata hold any character
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def plain(value: Any) -> Any:

@@ -1,0 +1,209 @@
+// Norms, rotation and append of the token's heads, and attention: a block of threads for each KV head and block of 256
+// keys. The last of a head's blocks to finish merges them all, left to right.
+#include "cuda/attend.cuh"
+#include "cuda/heads.cuh"
+#include "cuda/launch.cuh"
+#include "cuda/single/steps.h"
+
+namespace qwen3moe::cuda {
+namespace {
+
+constexpr uint kThreads = 512;
+constexpr uint kWarps = kThreads / 32;
+
+struct Step {
+    RopeAppendParams rope_params;
+    const float *q, *k, *v;
+    const float *q_norm, *k_norm;
+    const float* rope;
+    const Place* place;
+    const CacheView* cache;
+    uint layer;
+    KeyBlocks blocks;
+    uint* done;  // [kv_heads], blocks that are finished
+    float* out;
+};
+
+// The digits of the token's own K, as the keys that were loaded before it was made lack them.
+template <uint kDim>
+struct alignas(16) OwnKey {
+    std::int8_t k[2][kDim];
+    float scale;
+};
+
+// Q to shared memory; the token's own K and V to the cache, by the block of threads whose keys they belong to.
+template <uint kDim, uint kColumns>
+__device__ __forceinline__ void make_heads(const Step& s, uint kv, uint group, uint position, bool append,
+                                           const CacheView& cache, std::size_t row, Attend<kDim, kColumns>& a,
+                                           OwnKey<kDim>& own) {
+    constexpr int N = kDim / 32;
+    const float* angles = s.rope + std::size_t(position) * kDim;
+    const uint lane = threadIdx.x & 31;
+    for (uint i = threadIdx.x / 32; i < group + (append ? 2 : 0); i += kWarps) {
+        float x[N];
+        if (i < group) {
+            load_head(s.q + std::size_t(kv * group + i) * kDim, x);
+            norm_and_rotate(s.rope_params, x, s.q_norm, angles);
+            const float scale = quantise_head(x, [&](uint at, std::int8_t high, std::int8_t low) {
+                a.q[0][i][at] = high;
+                a.q[1][i][at] = low;
+            });
+            if (lane == 0) a.q_scale[i] = qm_mul(scale, s.rope_params.score_scale);
+        } else if (i == group) {
+            load_head(s.k + std::size_t(kv) * kDim, x);
+            norm_and_rotate(s.rope_params, x, s.k_norm, angles);
+            const float scale = append_k(x, cache, row, position, [&](uint at, std::int8_t high, std::int8_t low) {
+                own.k[0][at] = high;
+                own.k[1][at] = low;
+            });
+            if (lane == 0) own.scale = scale;
+        } else {
+            load_head(s.v + std::size_t(kv) * kDim, x);
+            const float scale = append_v(x, cache, row, position);
+            if (lane == 0) a.v_scale[position % kKeys] = scale;
+        }
+    }
+}
+
+// Thirty-two blocks at a time: a warp makes the factors of a head, then every thread follows its elements.
+template <uint kDim, uint kColumns>
+__device__ __forceinline__ void merge_blocks(const Step& s, uint first_head, uint group, uint count) {
+    __shared__ MergeFactors factors[kColumns][32];
+    __shared__ float totals[kColumns];
+    constexpr uint kMost = kColumns * kDim / kThreads;
+    const uint lane = threadIdx.x & 31;
+    static_assert(kColumns <= kWarps);
+    const uint own = threadIdx.x / 32;
+    Merged merged;
+    float running[kMost] = {};
+    for (uint first = 0; first < count; first += 32) {
+        const uint now = min(32u, count - first);
+        if (own < group) {
+            const std::size_t at = std::size_t(first_head + own) * s.blocks.count + first;
+            const float maximum = __ldcg(&s.blocks.maximum[at + min(lane, now - 1)]);
+            const float total = __ldcg(&s.blocks.total[at + min(lane, now - 1)]);
+            for (uint b = 0; b < now; b++) {
+                const MergeFactors f =
+                    merge_block(merged, __shfl_sync(kAllLanes, maximum, b), __shfl_sync(kAllLanes, total, b));
+                if (lane == 0) factors[own][b] = f;
+            }
+            if (lane == 0) totals[own] = merged.total;
+        }
+        __syncthreads();
+#pragma unroll
+        for (uint i = 0; i < kMost; i++) {
+            const uint element = threadIdx.x + kThreads * i;
+            const uint head = element / kDim;
+            if (head >= group) continue;
+            const float* values =
+                s.blocks.values + (std::size_t(first_head + head) * s.blocks.count + first) * kDim + element % kDim;
+#pragma unroll 8
+            for (uint b = 0; b < now; b++)
+                running[i] = qm_merge(running[i], factors[head][b].keep, __ldcg(values + std::size_t(b) * kDim),
+                                      factors[head][b].gain);
+        }
+        __syncthreads();
+    }
+#pragma unroll
+    for (uint i = 0; i < kMost; i++) {
+        const uint element = threadIdx.x + kThreads * i;
+        const uint head = element / kDim;
+        if (head < group) s.out[std::size_t(first_head) * kDim + element] = qm_mul(running[i], qm_recip(totals[head]));
+    }
+}
+
+template <uint kDim, uint kColumns>
+__global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid_constant__ Step s) {
+    using Mine = Share<kDim, kColumns>;
+    __shared__ Attend<kDim, kColumns> a;
+    __shared__ OwnKey<kDim> own;
+    __shared__ bool last_to_finish;
+    // The batch and the keys of other tokens were there before the step before began.
+    const Place place = *s.place;
+    const CacheView cache = *s.cache;
+    const uint kv = blockIdx.y, group = s.rope_params.heads / s.rope_params.kv_heads;
+    const uint block = blockIdx.x, blocks = place.position / kKeys + 1;
+    const std::size_t row = cache.row(s.layer, s.rope_params.kv_heads, kv);
+    const uint first = block * kKeys;
+    const bool append = block + 1 == blocks;
+    const uint keys = block < blocks ? min(kKeys, place.position + 1 - first) : 0;
+    const uint lane = threadIdx.x & 31, warp = threadIdx.x / 32;
+
+    static_assert(16 * kWarps == kKeys);
+    KeyTile<kDim> k;
+    if (16 * warp < keys) k.load(cache, row + first, warp, keys);
+    if (threadIdx.x < kColumns) a.keys[threadIdx.x] = threadIdx.x < group ? keys : 0;
+    if (threadIdx.x < keys - (append ? 1 : 0)) a.v_scale[threadIdx.x] = cache.v_scale[row + first + threadIdx.x];
+    after_step_before();
+    if (block >= blocks) return;
+    make_heads(s, kv, group, place.position, append, cache, row, a, own);
+    __syncthreads();
+
+    const std::int8_t* from = cache.v + row * 2 * kDim + v_offset(first, kDim);
+    ValueTile<kDim, kColumns> v[kKeys / 64];
+#pragma unroll
+    for (uint j = 0; j < kKeys / 64; j++)
+        if (warp < 8 && 64 * j < keys) v[j].load(from, 64 * j);
+    if (16 * warp < keys) {
+#pragma unroll
+        for (uint r = 0; r < 2; r++)
+            if (append && min(16 * warp + lane / 4 + 8 * r, keys - 1) == keys - 1) {
+                k.scale[r] = own.scale;
+#pragma unroll
+                for (uint digit = 0; digit < 2; digit++)
+#pragma unroll
+                    for (uint h = 0; h < KeyTile<kDim>::kParts; h++)
+                        k.k[digit][r][h] = load16(own.k[digit] + 64 * h + 16 * (lane & 3));
+            }
+        make_scores(a, k, warp);
+    }
+    __syncthreads();
+    weigh_keys(a);
+    __syncthreads();
+    const auto put = [&](uint n, uint i, float value) {
+        const uint c = Mine::column(n, i);
+        if (c >= group) return;
+        const uint head = kv * group + c;
+        if (blocks == 1) {
+            Merged merged;
+            const MergeFactors f = merge_block(merged, a.maximum[c], a.total[c]);
+            s.out[std::size_t(head) * kDim + Mine::dimension(i)] =
+                qm_mul(qm_merge(0.0f, f.keep, value, f.gain), qm_recip(merged.total));
+            return;
+        }
+        const std::size_t at = std::size_t(head) * s.blocks.count + block;
+        s.blocks.values[at * kDim + Mine::dimension(i)] = value;
+        if (Mine::dimension(i) == 0) {
+            s.blocks.maximum[at] = a.maximum[c];
+            s.blocks.total[at] = a.total[c];
+        }
+    };
+    if (warp < 8) weigh_values(a, keys, [&](uint j) { return v[j]; }, put);
+    if (blocks == 1) return;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last_to_finish = atomicAdd(&s.done[kv], 1u) + 1 == blocks;
+        if (last_to_finish) s.done[kv] = 0;
+    }
+    __syncthreads();
+    if (!last_to_finish) return;
+    __threadfence();
+    merge_blocks<kDim, kColumns>(s, kv * group, group, blocks);
+}
+
+}  // namespace
+
+cudaError_t attention_single(const RopeAppendParams& rope_params, const float* q, const float* k, const float* v,
+                             const float* q_norm, const float* k_norm, const float* rope, const Place* place,
+                             const CacheView* cache, uint layer, const KeyBlocks& blocks, uint* done, float* out,
+                             cudaStream_t stream) {
+    const Step step{rope_params, q, k, v, q_norm, k_norm, rope, place, cache, layer, blocks, done, out};
+    const bool wide = rope_params.heads / rope_params.kv_heads > 8;
+    const auto kernel = rope_params.head_dim == 64
+                            ? (wide ? attention_single_kernel<64, 16> : attention_single_kernel<64, 8>)
+                            : (wide ? attention_single_kernel<128, 16> : attention_single_kernel<128, 8>);
+    return launch(kernel, dim3(blocks.count, rope_params.kv_heads), kThreads, stream, step);
+}
+
+}  // namespace qwen3moe::cuda

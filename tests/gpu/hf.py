@@ -1,0 +1,132 @@
+"""HuggingFace's model on the same GPU, in float16, with the weights of the same file: cosine of every prompt.
+
+python tests/gpu/hf.py [--layers 48] [--prompts 4] [--length 64] [--out figures.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import qwen3moe
+from qwen3moe import _core
+from tests.devices import prompt
+from tests.gpu.dequantise import dequantise
+
+NAMES = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "attn_q_norm": "self_attn.q_norm",
+    "attn_k_norm": "self_attn.k_norm",
+    "ffn_gate_inp": "mlp.gate",
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
+
+def load(path: str, config: dict[str, object], device: str, dtype: torch.dtype) -> Qwen3MoeForCausalLM:
+    """The model built from our reading of the config, every parameter filled from the file's own bytes."""
+    file = _core.GGUFFile(path)
+    types = {tensor["name"]: tensor for tensor in file.tensors}
+
+    def weight(name: str) -> torch.Tensor:
+        data = torch.from_numpy(np.array(file.tensor_data(name))).to(device)
+        return dequantise(types[name]["type"], data, dtype).reshape(*reversed(types[name]["shape"]))
+
+    torch.set_default_dtype(dtype)
+    with torch.device(device):
+        model = Qwen3MoeForCausalLM(
+            Qwen3MoeConfig(
+                vocab_size=config["vocab"],
+                hidden_size=config["width"],
+                num_hidden_layers=config["layers"],
+                num_attention_heads=config["heads"],
+                num_key_value_heads=config["kv_heads"],
+                head_dim=config["head_dim"],
+                moe_intermediate_size=config["ff"],
+                num_experts=config["experts"],
+                num_experts_per_tok=config["experts_used"],
+                norm_topk_prob=True,
+                rms_norm_eps=config["eps"],
+                max_position_embeddings=4096,
+                rope_parameters={"rope_theta": config["rope_base"], "rope_type": "default"},
+                attn_implementation="eager",
+            )
+        )
+    torch.set_default_dtype(torch.float32)
+    parameters = dict(model.named_parameters())
+    filled = set()
+
+    @torch.no_grad()
+    def fill(name: str, value: torch.Tensor) -> None:
+        parameters[name].copy_(value)
+        filled.add(name)
+
+    fill("model.embed_tokens.weight", weight("token_embd.weight"))
+    fill("model.norm.weight", weight("output_norm.weight"))
+    fill("lm_head.weight", weight("output.weight"))
+    for i in range(int(config["layers"])):
+        for ours, theirs in NAMES.items():
+            fill(f"model.layers.{i}.{theirs}.weight", weight(f"blk.{i}.{ours}.weight"))
+        both = torch.cat([weight(f"blk.{i}.ffn_gate_exps.weight"), weight(f"blk.{i}.ffn_up_exps.weight")], 1)
+        fill(f"model.layers.{i}.mlp.experts.gate_up_proj", both)
+        fill(f"model.layers.{i}.mlp.experts.down_proj", weight(f"blk.{i}.ffn_down_exps.weight"))
+    missing = set(parameters) - filled
+    assert not missing, f"not filled: {sorted(missing)[:5]}"
+    return model.eval()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda:0", help="ours; HuggingFace's is always the first CUDA device")
+    parser.add_argument("--layers", type=int, default=48)
+    parser.add_argument("--prompts", type=int, default=4)
+    parser.add_argument("--length", type=int, default=64)
+    parser.add_argument("--preset", default="qwen3-coder-30b-a3b")
+    parser.add_argument("--folder", type=Path, help="where the model is kept; a temporary one by default")
+    parser.add_argument("--out", type=Path, help="a JSON file for the figures")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = (options.folder or Path(temporary)) / f"30b-{options.layers}.gguf"
+        if not path.exists():
+            qwen3moe.synth(path, options.preset, layers=options.layers)
+        with qwen3moe.Model.from_gguf(path, options.device) as model:
+            config = model.config
+            prompts = [prompt(options.length, seed, config["vocab"]) for seed in range(options.prompts)]
+            ours = [model.forward(tokens, "all") for tokens in prompts]
+        start = time.perf_counter()
+        hf = load(str(path), config, "cuda:0" if torch.cuda.is_available() else "cpu", torch.float16)
+        print(f"HuggingFace's model is filled after {time.perf_counter() - start:.0f} s")
+    figures = []
+    for tokens, logits in zip(prompts, ours, strict=True):
+        with torch.no_grad():
+            ids = torch.from_numpy(tokens.astype(np.int64))[None].to(hf.device)
+            theirs = hf(ids, use_cache=False).logits[0].double().cpu().numpy()
+        a = logits.astype(np.float64)
+        cosine = (a * theirs).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(theirs, axis=1)
+        agreement = float((a.argmax(1) == theirs.argmax(1)).mean())
+        figures.append(
+            {"cosine_min": float(cosine.min()), "cosine_last": float(cosine[-1]), "argmax_agreement": agreement}
+        )
+        print(figures[-1])
+    if options.out:
+        options.out.write_text(json.dumps({"layers": options.layers, "prompts": figures}, indent=1))
+    good = all(entry["cosine_min"] >= 0.99 for entry in figures)
+    print("cosine >= 0.99 at every position of every prompt:", "yes" if good else "NO")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
