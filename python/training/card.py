@@ -66,7 +66,7 @@ are used, 4,096 tokens, a context of 1,024. Types Q4_K_M, {model.stat().st_size 
 
 ## How it was made
 
-From the source of Python {report["python"]}'s standard library, without its tests: {corpus["files"]["train"]} files of
+From the source of Python's standard library, {corpus["files"]["train"]} files of
 {corpus["characters"]["train"] / 1e6:.1f} million characters, as they are, and their documented functions again by
 themselves and as answers in a chat. `python/training/train.py` trained it with HuggingFace's `Qwen3MoeForCausalLM`
 in bfloat16 on one {report["device"]}, {run["steps"]} steps of {report["tokens_per_step"]} tokens with AdamW, in

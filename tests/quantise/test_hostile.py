@@ -6,10 +6,14 @@ import shutil
 import struct
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import qwen3moe
+from qwen3moe._core import GGUFWriter
 from qwen3moe.checkpoint.safetensors import read_header
 from qwen3moe.errors import CheckpointError, FileError
+from qwen3moe.quantize import Checkpoint
 from tests.quantise import checkpoints
 
 
@@ -170,3 +174,49 @@ def test_a_file_that_is_missing(copy, tmp_path, missing):
         qwen3moe.quantize(copy, tmp_path / "m.gguf")
     assert failure.value.errno == errno.ENOENT
     assert not (tmp_path / "m.gguf").exists()
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_altered_bytes_are_refused_or_harmless(tmp_path, data):
+    content = bytearray(file_of({"a": entry(), "b": entry((3,), 24, 36)}, bytes(36)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(content)
+    try:
+        found = read_header(path)
+    except CheckpointError:
+        return
+    for tensor in found.values():
+        assert 8 < tensor.offset <= len(content)
+
+
+ODD = [None, True, -1, 2**70, 1e400, "", "\ud800", [None], [[]], {"x": []}]
+
+
+def places(document, prefix=()):
+    """Every key and index on the way to a value, the first few of long lists."""
+    items = document.items() if isinstance(document, dict) else enumerate(document[:3])
+    for key, value in list(items)[:40]:
+        yield (*prefix, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*prefix, key))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_an_odd_value_in_any_place(copy, file):
+    """Each raises what a caller expects, or does no harm: nothing else comes out, and nothing crashes."""
+    original = (copy / file).read_text()
+    for path in places(json.loads(original)):
+        for odd in ODD:
+            document = json.loads(original)
+            inner = document
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = odd
+            (copy / file).write_text(json.dumps(document))
+            try:
+                Checkpoint(copy).write_metadata(GGUFWriter())
+            except qwen3moe.Qwen3MoeError:
+                continue

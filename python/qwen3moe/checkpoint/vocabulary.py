@@ -87,7 +87,8 @@ def _from_tokenizer(path: Path) -> tuple[dict[str, Any], list[str], dict[str, tu
     if QWEN2_WORDS not in _patterns(document.get("pre_tokenizer")):
         refuse(path, "pre_tokenizer", "another way of cutting words", "Qwen2's, which GGUF calls qwen2")
     added: dict[str, tuple[int, bool]] = {}
-    for item in document.get("added_tokens") or []:
+    items = document.get("added_tokens", [])
+    for item in items if isinstance(items, list) else [items]:
         if not isinstance(item, dict) or not isinstance(item.get("content"), str):
             refuse(path, "added_tokens", str(item)[:80], "tokens with content and id")
         added[item["content"]] = item.get("id", -1), bool(item.get("special"))
@@ -127,8 +128,10 @@ def _read_merges(path: Path) -> list[str]:
 
 def _added_in_config(path: Path, config: dict[str, Any]) -> dict[str, tuple[int, bool]]:
     found = {}
-    decoder = config.get("added_tokens_decoder") or {}
-    for token, item in decoder.items() if isinstance(decoder, dict) else ():
+    decoder = config.get("added_tokens_decoder", {})
+    if not isinstance(decoder, dict):
+        refuse(path, "added_tokens_decoder", f"a {type(decoder).__name__}", "tokens by id")
+    for token, item in decoder.items():
         if not token.isdecimal() or not isinstance(item, dict) or not isinstance(item.get("content"), str):
             refuse(path, "added_tokens_decoder", f"{token[:40]}: {str(item)[:80]}", "tokens with content, by id")
         found[item["content"]] = int(token), bool(item.get("special"))
