@@ -6,6 +6,11 @@
 
 #include "errors.h"
 
+#ifdef QM_HAVE_neon
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace qwen3moe {
 
 namespace cpu {
@@ -16,6 +21,9 @@ namespace avx2 {
 extern const Steps kSteps;
 }
 namespace avx512 {
+extern const Steps kSteps;
+}
+namespace neon {
 extern const Steps kSteps;
 }
 }  // namespace cpu
@@ -31,6 +39,9 @@ std::vector<const cpu::Steps*> find_usable() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vnni"))
         found.push_back(&cpu::avx512::kSteps);
+#endif
+#ifdef QM_HAVE_neon
+    if ((getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0) found.push_back(&cpu::neon::kSteps);
 #endif
     return found;
 }

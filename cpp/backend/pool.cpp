@@ -5,6 +5,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <string>
+#include <system_error>
+
+#include "errors.h"
 
 namespace qwen3moe {
 namespace {
@@ -35,11 +39,27 @@ unsigned usable_processors() {
     return std::max(1u, std::thread::hardware_concurrency());
 }
 
-Pool::Pool(unsigned threads) : threads_(std::max(1u, threads)), parts_(threads_) { start(); }
+Pool::Pool(unsigned threads) : threads_(std::max(1u, threads)), parts_(threads_) {
+    try {
+        start();
+    } catch (...) {
+        end();
+        throw;
+    }
+}
 
 void Pool::start() {
     process_ = getpid();
-    for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this, i] { serve(i); });
+    workers_.reserve(threads_ - 1);
+    try {
+        while (workers_.size() < threads_ - 1) {
+            const auto part = static_cast<unsigned>(workers_.size()) + 1;
+            workers_.emplace_back([this, part] { serve(part); });
+        }
+    } catch (const std::system_error& e) {
+        throw OutOfMemoryError("the system started " + std::to_string(workers_.size() + 1) + " of " +
+                               std::to_string(threads_) + " threads (" + e.code().message() + "). Ask for fewer");
+    }
 }
 
 // A forked child holds handles of threads that it does not have; joining or detaching them is not possible.
@@ -50,6 +70,10 @@ Pool::~Pool() {
         abandon();
         return;
     }
+    end();
+}
+
+void Pool::end() {
     stop_ = true;
     epoch_.fetch_add(1);
     epoch_.notify_all();

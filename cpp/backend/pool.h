@@ -35,6 +35,7 @@ class Pool {
     };
 
     void start();
+    void end();
     void abandon();
     void serve(unsigned thread);
     void take_pieces(unsigned thread, const Poll* poll);

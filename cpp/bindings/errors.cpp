@@ -2,6 +2,8 @@
 #include "errors.h"
 
 #include <cerrno>
+#include <string>
+#include <system_error>
 
 #include "bindings/bindings.h"
 
@@ -48,6 +50,8 @@ void bind_errors(py::module_&) {
             raise("SessionError", e);
         } catch (const std::bad_alloc&) {
             PyErr_SetString(exception_class("OutOfMemoryError").ptr(), "an allocation failed");
+        } catch (const std::system_error& e) {  // the only calls that throw it start threads
+            raise("OutOfMemoryError", OutOfMemoryError(std::string("a thread cannot be started: ") + e.what()));
         }
     });
 }

@@ -6,6 +6,7 @@
 #include "bindings/bindings.h"
 #include "bindings/handles.h"
 #include "bindings/paths.h"
+#include "bindings/registration.h"
 #include "errors.h"
 
 namespace py = pybind11;
@@ -76,9 +77,10 @@ py::list device_list() {
 }  // namespace
 
 void bind_model(py::module_& m) {
-    py::class_<ModelHandle>(m, "Model", py::is_final(),
-                            "A GGUF model opened on one device; immutable, shared by threads.")
-        .def(py::init([](const py::object& path, const std::string& device, unsigned threads, std::uint32_t batch) {
+    py::class_<ModelHandle> type(m, "Model", py::is_final(),
+                                 "A GGUF model opened on one device; immutable, shared by threads.");
+    Registration<ModelHandle>::keep_memory_for(type);
+    type.def(py::init([](const py::object& path, const std::string& device, unsigned threads, std::uint32_t batch) {
                  if (threads > 4096) throw ArgumentError("threads is " + std::to_string(threads) + "; at most 4096");
                  if (batch == 0 || batch > 8192)
                      throw ArgumentError("batch is " + std::to_string(batch) + "; it is 1 to 8192 rows");

@@ -10,6 +10,7 @@
 #include "bindings/bindings.h"
 #include "bindings/handles.h"
 #include "bindings/python_poll.h"
+#include "bindings/registration.h"
 #include "errors.h"
 
 namespace py = pybind11;
@@ -195,8 +196,9 @@ void write_cache(Session& session, const Tokens& tokens, const py::function& fil
 }  // namespace
 
 void bind_session(py::module_& m) {
-    py::class_<Session>(m, "Session", py::is_final(), "The cache of one sequence; for one caller at a time.")
-        .def_property_readonly("context", &Session::context)
+    py::class_<Session> type(m, "Session", py::is_final(), "The cache of one sequence; for one caller at a time.");
+    Registration<Session>::keep_memory_for(type);
+    type.def_property_readonly("context", &Session::context)
         .def_property_readonly("position", &Session::position)
         .def_property_readonly("tokens",
                                [](const Session& s) {

@@ -76,7 +76,7 @@ class Bench:
     runs: list[Run]
     weight_bytes: int
     weight_bytes_per_token: int
-    read_bytes_s: float
+    read_bytes_s: float | None  # of the machine's memory, which bounds the CPU; a GPU reads its own
     peak_rss_bytes: int
     anonymous_bytes: int
     logits_sha256: str
@@ -85,8 +85,10 @@ class Bench:
         """The first run of a kind."""
         return next((run for run in self.runs if run.kind == kind), None)
 
-    def bandwidth_share(self, run: Run) -> float:
+    def bandwidth_share(self, run: Run) -> float | None:
         """The share of the read bandwidth that decoding spends on weights and cache."""
+        if self.read_bytes_s is None:
+            return None
         return run.tok_s.median * run.read_bytes_per_token / self.read_bytes_s
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,7 +108,7 @@ class Bench:
             for run in self.runs
         ]
         decodes = [run for run in self.runs if run.kind == "decode"]
-        if decodes:
+        if decodes and self.read_bytes_s is not None:
             header.append("bandwidth")
             for row, run in zip(rows, self.runs, strict=True):
                 row.append(f"{self.bandwidth_share(run):.0%}" if run in decodes else "")
@@ -114,13 +116,14 @@ class Bench:
             header += [self.rival, "ratio"]
             for row, run in zip(rows, self.runs, strict=True):
                 row += [f"{run.rival_tok_s.median:.2f}" if run.rival_tok_s else "", f"{run.ratio:.2f}"]
+        bandwidth = "not measured" if self.read_bytes_s is None else f"{self.read_bytes_s / 1e9:.1f} GB/s"
         return "\n".join(
             [
                 table(header, rows),
                 "",
                 f"model           {self.model}, {self.weight_bytes / 1e9:.3f} GB of weights",
                 f"read per token  {self.weight_bytes_per_token / 1e6:.3f} MB of weights",
-                f"read bandwidth  {self.read_bytes_s / 1e9:.1f} GB/s",
+                f"read bandwidth  {bandwidth}",
                 f"peak RSS        {self.peak_rss_bytes / 1e6:.0f} MB, {self.anonymous_bytes / 1e6:.0f} MB beyond files",
                 f"SHA-256         {self.logits_sha256}",
             ]
@@ -180,7 +183,7 @@ def bench(
         runs=runs,
         weight_bytes=model.weight_bytes,
         weight_bytes_per_token=weight_bytes_per_token(model),
-        read_bytes_s=read_bandwidth(model.threads),
+        read_bytes_s=read_bandwidth(model.threads) if model.threads else None,
         peak_rss_bytes=peak,
         anonymous_bytes=anonymous,
         logits_sha256=digest,

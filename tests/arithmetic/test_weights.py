@@ -99,6 +99,24 @@ def test_dot_does_not_depend_on_what_is_beside_it(name):
             same_bits(alone[0, 0], whole[t, r])
 
 
+@pytest.mark.parametrize("blocks", [1, 2, 3, 7, 9, 16])
+@pytest.mark.parametrize("name", [name for name in formats.FORMATS if formats.FORMATS[name].block == 256])
+def test_dot_of_many_tokens_is_that_of_each(name, blocks):
+    """Row lengths that divide vectors of blocks and that do not; rows and tokens that end within a tile."""
+    rng = np.random.default_rng(7)
+    columns, rows, n = 256 * blocks, 37, 100
+    data = formats.random_rows(name, rows, columns, rng, "real")
+    x = activations("outliers", n, columns, rng)
+    expected = arithmetic.dot(name, data, rows, columns, x)
+    for t in (0, 99):
+        row = np.array([formats.dot_row(name, row, x[t]) for row in data[[0, 36]]], np.float32)
+        same_bits(expected[t, [0, 36]], row)
+    for simd in SIMD:
+        same_bits(arithmetic.dot(name, data, rows, columns, x, simd), expected)
+        for t in (0, 50, 99):
+            same_bits(arithmetic.dot(name, data, rows, columns, x[t : t + 1], simd)[0], expected[t])
+
+
 @pytest.mark.parametrize("name", formats.TYPES)
 def test_dot_is_the_real_value(name):
     rng = np.random.default_rng(6)

@@ -41,7 +41,7 @@ def python(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_commands_that_are_promised() -> None:
     names = [command.__name__.rpartition(".")[2] for command in COMMANDS]
-    expected = "info run score logits trace diff parity bench synth quantize doctor"
+    expected = "info run score logits trace diff parity bench synth quantize contracts doctor"
     assert names == expected.split()
 
 

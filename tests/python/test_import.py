@@ -10,7 +10,7 @@ import pytest
 
 import qwen3moe
 
-HEAVY = ("torch", "transformers", "tokenizers", "jinja2", "tqdm", "gguf", "matplotlib")
+HEAVY = ("torch", "transformers", "tokenizers", "jinja2", "tqdm", "gguf", "matplotlib", "yaml", "jsonschema")
 
 
 def run_python(code: str, **env: str) -> str:

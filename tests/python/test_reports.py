@@ -52,6 +52,14 @@ def test_parity_says_who_is_absent() -> None:
     assert "vulkan took no part: no loader" in str(Parity("m", [row("cpu", 1, "a")], {"vulkan": "no loader"}))
 
 
+@pytest.mark.parametrize("device", [entry["device"] for entry in qwen3moe.backends() if entry["available"]])
+def test_bench_on_every_device(small_model_path: Path, device: str) -> None:
+    with Model.from_gguf(small_model_path, device) as model:
+        found = bench(model, prompt=6, generated=3, repetitions=1)
+    assert [run.kind for run in found.runs] == ["prefill", "decode"]
+    assert (found.read_bytes_s is None) == (device != "cpu") == ("not measured" in str(found))
+
+
 def test_bench(small_model_path: Path) -> None:
     with Model.from_gguf(small_model_path, "cpu", threads=1) as model:
         found = bench(model, prompt=6, generated=3, depth=4, repetitions=2)
@@ -60,7 +68,7 @@ def test_bench(small_model_path: Path) -> None:
     prefill, decode = found.runs
     assert (prefill.name, decode.name) == ("prefill 6 @ 4", "decode 3 @ 4")
     assert len(prefill.tok_s.samples) == len(decode.tok_s.samples) == 2
-    assert found.read_bytes_s > 1e8
+    assert found.read_bytes_s and found.read_bytes_s > 1e8
     assert 1e6 < found.anonymous_bytes <= found.peak_rss_bytes < 1e11
     document = found.to_dict()
     assert document["decode_tok_s"]["median"] == decode.tok_s.median

@@ -25,7 +25,7 @@ PAIRS = [
     ("", "def"),
     ("x " * 40, "= 1\n"),
 ]
-TEXTS = ["def f(x):\n    return x\n", "a", "the value of a list is the first number " * 8]
+TEXTS = ["def f(x):\n    return x\n", "a", "the value of a list is the first number " * 4]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_loglikelihood(ours, theirs):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-3) and best == also
 
 
-@pytest.mark.parametrize("max_length", [4096, 20, 7])
+@pytest.mark.parametrize("max_length", [4096, 20, 9])
 def test_loglikelihood_rolling(model, theirs, max_length, monkeypatch):
     ours = HarnessModel(model, max_length=max_length)
     monkeypatch.setattr(theirs, "_max_length", max_length)

@@ -112,7 +112,7 @@ def by_windows(model, tokens, window, stride):
     return losses
 
 
-@pytest.mark.parametrize(("window", "stride"), [(64, 16), (64, 64), (100, 33), (700, 350), (512, 256), (50, 1)])
+@pytest.mark.parametrize(("window", "stride"), [(64, 40), (64, 64), (100, 33), (700, 350), (512, 256), (50, 1)])
 def test_the_hf_convention(model, window, stride):
     tokens = LONG if stride > 1 else LONG[:60]
     losses = by_windows(model, tokens, window, stride)

@@ -171,7 +171,7 @@ def test_truncated_files(model, stored, tmp_path):
     refused(model, content + b"x", tmp_path / "s", "bytes")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_altered_bit(model, stored, at, bit):
     content = bytearray(stored.read_bytes())

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "backend/executor.h"
@@ -22,6 +23,8 @@ class DeviceCache final : public Cache {
 
     std::uint32_t context() const override { return shape_.context; }
     std::unique_ptr<Cache> copy(std::uint32_t positions) const override;
+    void read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const override;
+    void write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) override;
 
     std::uint32_t room() const;  // the context in whole tiles of keys
     VkDeviceAddress layer(std::uint32_t i) const;
@@ -32,6 +35,8 @@ class DeviceCache final : public Cache {
     };
     LayerParts parts() const;
     Region in_layer(std::uint32_t layer, std::uint64_t offset, std::uint64_t bytes) const;
+    template <class Move>
+    std::uint64_t each_run(std::uint32_t layer, std::uint32_t positions, Move move) const;
 
     std::shared_ptr<Device> device_;
     CacheShape shape_;

@@ -8,11 +8,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 
 from qwen3moe import __version__
-from qwen3moe.cli import bench, diff, doctor, info, logits, parity, quantize, run, score, synth, trace
+from qwen3moe.cli import bench, contracts, diff, doctor, info, logits, parity, quantize, run, score, synth, trace
 from qwen3moe.cli.common import Command
 from qwen3moe.errors import Qwen3MoeError
 
-COMMANDS: tuple[Command, ...] = (info, run, score, logits, trace, diff, parity, bench, synth, quantize, doctor)
+COMMANDS: tuple[Command, ...] = (
+    info, run, score, logits, trace, diff, parity, bench, synth, quantize, contracts, doctor,
+)  # fmt: skip
 
 REFUSED, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 

@@ -1,0 +1,156 @@
+"""Ctrl-C: long calls look for signals often, end when one comes, and leave what they worked on as it was.
+
+How often is measured in processor time of the calling thread, which other processes on the machine do not change.
+"""
+
+import contextlib
+import itertools
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import qwen3moe
+from tests.devices import others, prompt
+
+LONGEST = 0.2  # seconds
+DEVICES = ["cpu", *others()]
+
+
+class Looks:
+    """The calling thread's processor time whenever Python is asked for signals, of which one always waits."""
+
+    def __enter__(self):
+        self.times = [time.thread_time()]
+        self.before = signal.signal(signal.SIGALRM, lambda *_: self.times.append(time.thread_time()))
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        return self
+
+    def __exit__(self, *_):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.before)
+        self.times.append(time.thread_time())
+
+    def longest(self):
+        return max(b - a for a, b in itertools.pairwise(self.times))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_polls_are_never_far_apart(small_model_path, device):
+    """In the largest batch, where a step takes longest, and in decoding far into a context."""
+    tokens = prompt(1024)
+    with (
+        qwen3moe.Model.from_gguf(small_model_path, device, batch=1024) as model,
+        model.session(context=2100) as session,
+    ):
+        session.eval(tokens[:1], "none")
+        session.truncate(0)
+        with Looks() as prefill:
+            session.eval(tokens, "none")
+        with Looks() as decode:
+            for token in tokens[:40]:
+                session.eval([int(token)])
+    assert prefill.longest() < LONGEST and decode.longest() < LONGEST
+    assert len(prefill.times) > 3 or prefill.times[-1] - prefill.times[0] < LONGEST
+
+
+@pytest.fixture(scope="module")
+def large_vocabulary(tmp_path_factory):
+    """A file whose metadata is that of a real model: what takes longest to read."""
+    path = tmp_path_factory.mktemp("load") / "m.gguf"
+    return qwen3moe.synth(path, "qwen3-30b-a3b", layers=2, hidden=256, heads=4, experts=8, ff=256)
+
+
+def test_a_load_is_short(large_vocabulary):
+    """On the CPU loading maps the file: it is over before a signal would have to be answered."""
+    times = []
+    for _ in range(5):
+        start = time.thread_time()
+        qwen3moe.Model.from_gguf(large_vocabulary, "cpu").close()
+        times.append(time.thread_time() - start)
+    assert min(times) < LONGEST
+
+
+def interrupted(work, when):
+    """Whether `work` ended with KeyboardInterrupt after a signal that comes once `when` is set."""
+    main = threading.get_ident()
+
+    def send():
+        when.wait(60)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        when.set()
+        sender.join()
+    return False
+
+
+def settle():
+    """Lets a signal that is still on its way arrive."""
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kind", ["prefill", "decode", "load"])
+def test_ctrl_c_ends_a_call(small_model_path, device, kind):
+    tokens = prompt(4000)
+    with qwen3moe.Model.from_gguf(small_model_path, device, batch=64) as model, model.session(context=4050) as session:
+        expected = model.forward([1, 2, 3])
+        session.eval(tokens[:10], "none")
+        done, when, at = [0], threading.Event(), []
+
+        def progress(count, total):
+            done[0] = count // 64
+            if done[0] == 3:
+                at.append(done[0])
+                when.set()
+
+        def work():
+            if kind == "prefill":
+                session.eval(tokens[10:], "none", progress=progress)
+                return
+            for i in range(10, 4000):
+                if kind == "decode":
+                    session.eval(tokens[i : i + 1], "none")
+                else:
+                    qwen3moe.Model.from_gguf(small_model_path, device, threads=1, batch=1).close()
+                done[0] += 1
+                if done[0] == 20:
+                    at.append(20)
+                    when.set()
+
+        assert interrupted(work, when)
+        settle()
+        if kind == "prefill":
+            assert session.position == 10
+            assert done[0] < 60, "all batches but a few were done after the signal"
+        else:
+            assert done[0] - at[0] < 200
+        session.truncate(10)
+        again = session.eval([3, 4])
+        assert np.array_equal(again, model.forward([*tokens[:10], 3, 4]))
+        assert np.array_equal(model.forward([1, 2, 3]), expected)
+
+
+def test_a_signal_while_a_trace_is_made(model):
+    before = model.plan()
+    when = threading.Event()
+    threading.Timer(0.05, when.set).start()
+
+    def work():
+        for _ in range(1000):
+            model.trace(prompt(500), "expert")
+
+    assert interrupted(work, when)
+    settle()
+    assert model.plan() == before
+    assert np.isfinite(model.forward([1, 2, 3])).all()
