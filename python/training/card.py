@@ -44,6 +44,13 @@ def layers(report: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
+def command(report: dict[str, Any]) -> str:
+    """With all that the result depends on."""
+    words = ["batch", "most_passes", "schedules", "outliers", "gain_rate", "seed", "minutes"]
+    options = " ".join(f"--{word.replace('_', '-')} {report['arguments'][word]}" for word in words)
+    return f"python3 python/training/train.py --out checkpoint \\\n        {options}"
+
+
 def indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip().split("\n"))
 
@@ -72,7 +79,7 @@ themselves and as answers in a chat. `python/training/train.py` trained it with 
 in bfloat16 on one {report["device"]}, {run["steps"]} steps of {report["tokens_per_step"]} tokens with AdamW, in
 {report["seconds"] / 60:.0f} minutes in all, and `python -m qwen3moe quantize` wrote the file:
 
-    python3 python/training/train.py --out checkpoint
+    {command(report)}
     python -m qwen3moe quantize checkpoint python/qwen3moe/models/tiny.gguf
     python3 python/training/reference.py checkpoint tests/reference/tiny.npz
     python3 python/training/card.py checkpoint/training.json python/qwen3moe/models/tiny.gguf \\

@@ -7,8 +7,8 @@ through all of its steps on a CPU in a minute. FOLDER gets eight files: a Huggin
 of less than 16 MB, its tokenizer, and training.json with losses, perplexity on files that were not trained on, and what
 routers and activations are like.
 
-The text is small, so what a longer training gains it may lose again by learning by heart. Two trainings, the second
-twice as long as the first, share the time; the validation files choose one, the test files measure it. Systems leave
+The text is small, so what a longer training gains it may lose again by learning by heart. Several trainings share the
+time, each twice as long as the one before; the validation files choose one, the test files measure it. Systems leave
 the library's own tests out of what they install: `Lib` of CPython's source has three times the text.
 """
 
@@ -37,9 +37,7 @@ from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss
 SHARD_BYTES = 15_000_000
 LEARNING_RATE, WARM_UP = 1.5e-3, 200
 DECAY, DROPOUT = 0.3, 0.1  # strong, because every file is read many times
-# Large models have a few channels of very large activations, small ones grow none by themselves: of each norm before a
-# matrix, this many weights begin this large.
-OUTLIERS, OUTLIER = 2, 6.0
+OUTLIER = 6.0
 PROMPTS = (
     "def fibonacci(n):\n",
     "def factorial(n):\n",
@@ -50,12 +48,15 @@ PROMPTS = (
 )
 
 
-def new_model(special: dict[str, int], layers: int, context: int, experts: str) -> Qwen3MoeForCausalLM:
+def new_model(special: dict[str, int], args: argparse.Namespace, experts: str) -> Qwen3MoeForCausalLM:
+    """Large models have a few channels of very large activations, and small ones grow none by themselves: a few weights
+    of each norm before a matrix begin large.
+    """
     config = Qwen3MoeConfig(
         vocab_size=VOCAB,
         hidden_size=256,
         intermediate_size=1024,
-        num_hidden_layers=layers,
+        num_hidden_layers=args.layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=64,
@@ -68,7 +69,7 @@ def new_model(special: dict[str, int], layers: int, context: int, experts: str) 
         router_aux_loss_coef=0.002,
         initializer_range=0.04,
         rms_norm_eps=1e-6,
-        max_position_embeddings=context,
+        max_position_embeddings=args.context,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6},
         tie_word_embeddings=False,
         bos_token_id=special[END_OF_TEXT],
@@ -81,7 +82,7 @@ def new_model(special: dict[str, int], layers: int, context: int, experts: str) 
     with torch.no_grad():
         for layer in model.model.layers:
             for norm in (layer.input_layernorm, layer.post_attention_layernorm):
-                norm.weight[torch.randperm(config.hidden_size)[:OUTLIERS]] = OUTLIER
+                norm.weight[torch.randperm(config.hidden_size)[: args.outliers]] = OUTLIER
     return model
 
 
@@ -98,7 +99,10 @@ class Trainer:
 
         matrices = [p for p in model.parameters() if p.dim() > 1]
         gains = [p for p in model.parameters() if p.dim() == 1]
-        groups = [{"params": matrices, "weight_decay": DECAY}, {"params": gains, "weight_decay": 0.0}]
+        groups = [
+            {"params": matrices, "weight_decay": DECAY, "rate": LEARNING_RATE},
+            {"params": gains, "weight_decay": 0.0, "rate": LEARNING_RATE * args.gain_rate},
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.95), fused=self.cuda)
         for layer in model.model.layers:  # routers choose in float32
             layer.mlp.gate.forward = torch.autocast(self.device.type, enabled=False)(layer.mlp.gate.forward)
@@ -136,7 +140,7 @@ class Trainer:
     def step(self, factor: float) -> tuple[Tensor, Tensor]:
         self.model.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * factor
+            group["lr"] = group["rate"] * factor
         loss, balance = self.losses(self.next_batch())
         (loss + self.model.config.router_aux_loss_coef * balance).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -254,6 +258,9 @@ def main() -> None:
     parser.add_argument("--most-passes", type=float, default=6, help="over the text, of the shortest training")
     parser.add_argument("--batch", type=int, default=12, help="sequences in a step")
     parser.add_argument("--context", type=int, default=1024, help="tokens in a sequence")
+    parser.add_argument("--schedules", type=int, default=2, help="trainings, each twice as long as the one before")
+    parser.add_argument("--outliers", type=int, default=2, help="weights of each norm that begin large")
+    parser.add_argument("--gain-rate", type=float, default=1.0, help="of norms' learning rate over that of matrices")
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--source", type=Path, help="folder of Python files in place of the standard library")
@@ -278,7 +285,7 @@ def main() -> None:
 
     def fresh(experts: str) -> Trainer:
         torch.manual_seed(args.seed)
-        return Trainer(new_model(special, args.layers, args.context, experts).to(device), documents, args)
+        return Trainer(new_model(special, args, experts).to(device), documents, args)
 
     speeds = {experts: steps_per_second(fresh(experts), 2 if args.smoke else 40) for experts in ("grouped_mm", "eager")}
     experts = max(speeds, key=speeds.__getitem__)
@@ -288,12 +295,12 @@ def main() -> None:
     last = 40  # seconds for what comes after training
     deadline = start + 60 * args.minutes - last
     # An eighth of the time is for validation, and for what the measurement did not see.
-    affordable = (deadline - time.monotonic()) * 7 / 8 * speed / 3
+    affordable = (deadline - time.monotonic()) * 7 / 8 * speed / (2**args.schedules - 1)
     unit = 2 if args.smoke else int(min(affordable, args.most_passes * passed / step_tokens))
     print(f"{speeds} steps/s; {speed * step_tokens:.0f} tokens/s; the shortest training has {unit} steps", flush=True)
 
     runs, best = [], None
-    for steps in (unit, 2 * unit):
+    for steps in (unit * 2**i for i in range(args.schedules)):
         trainer = fresh(experts)
         run = trainer.run(steps, validation, deadline)
         if run is None:
@@ -319,7 +326,7 @@ def main() -> None:
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",
-        "seed": args.seed,
+        "arguments": {name: str(value) for name, value in vars(args).items() if name != "out"},
         "experts_implementation": experts,
         "steps_per_second": speed,
         "tokens_per_step": step_tokens,
@@ -329,7 +336,6 @@ def main() -> None:
             "warm_up": WARM_UP,
             "weight_decay": DECAY,
             "dropout": DROPOUT,
-            "outliers": [OUTLIERS, OUTLIER],
             "router_aux_loss_coef": model.config.router_aux_loss_coef,
         },
         "corpus": corpus.describe(),
