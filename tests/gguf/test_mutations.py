@@ -17,7 +17,7 @@ CHECKED = ["gguf/cursor", "gguf/metadata", "gguf/tensors", "gguf/file", "gguf/sp
 OTHERS = ["gguf/mapping", "gguf/page_guard", "gguf/refusal", "gguf/types", "gguf/utf8", "gguf/values"]
 FLAGS = ["-std=c++20", "-O0", f"-I{ROOT / 'cpp'}", f"-I{ROOT / 'kernels'}"]
 CHECK = re.compile(
-    r"^( *)if \((?P<condition>[^;{]*?)\)\s+(?:\{[^{}]*?)?[\w.>-]*(?:gguf::)?refuse\(", re.MULTILINE | re.DOTALL
+    r"^( *)if \((?!const )(?P<condition>[^;{]*?)\)\s+(?:\{[^{}]*?)?[\w.>-]*(?:gguf::)?refuse\(", re.MULTILINE | re.DOTALL
 )
 
 
