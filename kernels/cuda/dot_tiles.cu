@@ -188,7 +188,7 @@ template <class Format>
 __device__ __forceinline__ void add_super(const Shared& s, uint count, Sums& sums) {
     const uint warp = threadIdx.x / 32, g = (threadIdx.x & 31) / 4, t = threadIdx.x & 3;
     int total[2][kColumns][4] = {};
-#pragma unroll 2
+#pragma unroll 4
     for (uint sub = 0; sub < 8; sub++) {
         int a[4];
         weight_words(s, sub, a);
