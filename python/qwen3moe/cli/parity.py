@@ -10,7 +10,7 @@ from qwen3moe.cli.common import add_threads, show, show_progress
 from qwen3moe.parity import Parity, parity
 from qwen3moe.tiny import TINY_PATH, tiny
 
-PROMPT = "def fibonacci(n):"
+PROMPT = "def fibonacci(n):\n"
 
 
 @dataclass(frozen=True)
@@ -42,5 +42,5 @@ def run(args: Namespace) -> int:
 
 def _complete(found: Parity, threads: int | None) -> str:
     with tiny(found.rows[-1].device, threads=threads) as model:
-        pieces = model.generate(PROMPT, max_tokens=80, stop="\n\n\n")
+        pieces = model.generate(PROMPT, max_tokens=64, repetition_penalty=1.2, stop="\n\n\n")
         return PROMPT + "".join(pieces).rstrip()
