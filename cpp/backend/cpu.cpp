@@ -21,8 +21,9 @@ using cpu::MutableRows;
 using cpu::Range;
 using cpu::X16Block;
 
-constexpr std::uint32_t kRows = 32;   // rows of a matrix that a thread takes at a time, at least
-constexpr std::uint32_t kPieces = 8;  // that a thread's share of one token's work is cut into: it has little else to do
+constexpr std::uint32_t kRows = 32;       // rows of a matrix that a thread takes at a time, at least
+constexpr std::uint32_t kFewTokens = 16;  // most experts have one of them
+constexpr std::uint32_t kPieces = 8;      // that a thread's share of few tokens' work is cut into
 
 // Memory that is not touched before it is used.
 template <class T>
@@ -230,9 +231,10 @@ class CpuExecutor final : public Executor {
         }
     }
 
-    // Rows of a matrix, or of each of several, that make an item. One token's activations are put in order for each.
+    // Rows of a matrix, or of each of several, that make an item. Where a matrix meets one token, its activations are
+    // put in order for each item, so that items are large.
     std::uint32_t grain(std::uint32_t tokens, std::uint32_t rows, std::uint32_t matrices = 1) const {
-        if (tokens != 1) return kRows;
+        if (tokens > kFewTokens) return kRows;
         const std::uint64_t share = std::uint64_t(rows) * matrices / (pool_.threads() * kPieces);
         return static_cast<std::uint32_t>(
             std::clamp<std::uint64_t>(share / kRows * kRows, kRows, rows < kRows ? kRows : rows));

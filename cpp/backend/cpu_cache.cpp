@@ -66,30 +66,47 @@ std::unique_ptr<Cache> CpuCache::copy(std::uint32_t positions) const {
     return made;
 }
 
-// The canonical bytes in order: move(where they lie here, how many).
-template <class Move>
-void CpuCache::each_run(std::uint32_t layer, std::uint32_t positions, Move move) const {
-    for (std::size_t kv = 0; kv < 2; kv++) {
-        const std::size_t first = (std::size_t(layer) * 2 + kv) * kv_heads_;
-        for (std::size_t r = first; r < first + kv_heads_; r++)
-            move(values_.get() + r * context_ * head_dim_, positions * std::size_t(head_dim_) * sizeof(std::int16_t));
-        for (std::size_t r = first; r < first + kv_heads_; r++)
-            move(scales_.get() + r * context_, positions * sizeof(float));
-    }
+// The heads of a layer's K, or of its V, in their order: visit(values, scales), of the first position each.
+template <class Visit>
+void CpuCache::each_head(std::uint32_t layer, bool is_v, Visit visit) const {
+    const std::size_t first = (std::size_t(layer) * 2 + is_v) * kv_heads_;
+    for (std::size_t r = first; r < first + kv_heads_; r++)
+        visit(values_.get() + r * rows_ * head_dim_, scales_.get() + r * rows_);
+}
+
+// Where element i of a position lies among its head's values, as KvLayer orders them.
+std::size_t CpuCache::place(bool is_v, std::size_t position, std::size_t i) const {
+    if (is_v) return position / 2 * 2 * head_dim_ + 2 * i + position % 2;
+    constexpr std::size_t group = cpu::kKeyGroup;
+    return position / group * group * head_dim_ + i / 2 * 2 * group + 2 * (position % group) + i % 2;
 }
 
 void CpuCache::read(std::uint32_t layer, std::uint32_t positions, std::span<std::byte> out) const {
-    each_run(layer, positions, [&](const void* here, std::size_t bytes) {
-        std::memcpy(out.data(), here, bytes);
-        out = out.subspan(bytes);
-    });
+    for (const bool is_v : {false, true}) {
+        each_head(layer, is_v, [&](const std::int16_t* values, const float*) {
+            for (std::size_t p = 0; p < positions; p++)
+                for (std::size_t i = 0; i < head_dim_; i++, out = out.subspan(sizeof(std::int16_t)))
+                    std::memcpy(out.data(), values + place(is_v, p, i), sizeof(std::int16_t));
+        });
+        each_head(layer, is_v, [&](const std::int16_t*, const float* scales) {
+            std::memcpy(out.data(), scales, positions * sizeof(float));
+            out = out.subspan(positions * sizeof(float));
+        });
+    }
 }
 
 void CpuCache::write(std::uint32_t layer, std::uint32_t positions, std::span<const std::byte> in) {
-    each_run(layer, positions, [&](void* here, std::size_t bytes) {
-        std::memcpy(here, in.data(), bytes);
-        in = in.subspan(bytes);
-    });
+    for (const bool is_v : {false, true}) {
+        each_head(layer, is_v, [&](std::int16_t* values, float*) {
+            for (std::size_t p = 0; p < positions; p++)
+                for (std::size_t i = 0; i < head_dim_; i++, in = in.subspan(sizeof(std::int16_t)))
+                    std::memcpy(values + place(is_v, p, i), in.data(), sizeof(std::int16_t));
+        });
+        each_head(layer, is_v, [&](std::int16_t*, float* scales) {
+            std::memcpy(scales, in.data(), positions * sizeof(float));
+            in = in.subspan(positions * sizeof(float));
+        });
+    }
 }
 
 }  // namespace qwen3moe

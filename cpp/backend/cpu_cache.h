@@ -24,8 +24,9 @@ class CpuCache final : public Cache {
         void operator()(void* p) const;
     };
 
-    template <class Move>
-    void each_run(std::uint32_t layer, std::uint32_t positions, Move move) const;
+    template <class Visit>
+    void each_head(std::uint32_t layer, bool is_v, Visit visit) const;
+    std::size_t place(bool is_v, std::size_t position, std::size_t i) const;
 
     std::uint32_t layers_;
     std::uint32_t kv_heads_;

@@ -1,6 +1,6 @@
-// Vectors of 32-bit lanes, every lane a row of weights of its own: sums then need no reduction, and the float tail of a
-// block is done for all rows at once. QM_LANES is
-// their number, defined where the instruction set has what this needs.
+// Vectors of 32-bit lanes, each of which belongs to a row of weights, or to a block of one: sums then need no
+// reduction, and the float tail of a block is done for all lanes at once. QM_LANES is their number, defined where the
+// instruction set has what this needs.
 #pragma once
 
 #include "cpu/unpack.h"

@@ -17,6 +17,7 @@ shared uvec4 x_high[QM_TILE * kStride];
 shared uvec4 x_low[QM_TILE * kStride];
 shared int x_sums[QM_TILE * kStride];
 shared float x_scale[QM_TILE];
+shared uint x_blocks[QM_TILE];  // the first of a slot's activations
 // For each run of a row: scale and minimum of a super-block; else the bits of d and dmin of its block of 32.
 shared int scales[QM_TILE_ROWS * kStride];
 shared int minima[QM_TILE_ROWS * kStride];
@@ -46,6 +47,11 @@ void load_weights(DotJob job, uint matrix, uint row0, uint block, uint half_bloc
     }
 }
 
+void find_inputs(Slots slots) {
+    uint s = gl_LocalInvocationIndex;
+    if (s < slots.count) x_blocks[s] = input_of(slot_at(slots, s)) * blocks_of_row();
+}
+
 // Slots past the count are zero.
 void load_inputs(Slots slots, uint block, uint half_block) {
     [[unroll]] for (uint n = 0u; n < QM_TILE * 8u / 128u; n++) {
@@ -55,7 +61,7 @@ void load_inputs(Slots slots, uint block, uint half_block) {
         uvec4 high = uvec4(0u), low = uvec4(0u);
         int sum = 0;
         if (s < slots.count) {
-            uint from = input_of(slot_at(slots, s)) * blocks_of_row() + block;
+            uint from = x_blocks[s] + block;
             uint run = run_of(part_at(half_block, m), i);
             high = in_digits[from * 32u + run];
             low = in_digits[from * 32u + 16u + run];
@@ -122,6 +128,7 @@ void multiply(Slots slots, JobTile rows) {
     DotJob job = p.jobs[rows.job];
     uint matrix = slots.expert * job.rows;
     vec4 sums[4] = vec4[4](vec4(0.0f), vec4(0.0f), vec4(0.0f), vec4(0.0f));  // [slot][row]
+    find_inputs(slots);
     for (uint block = 0u; block < blocks_of_row(); block++) {
         ivec4 high[4] = ivec4[4](ivec4(0), ivec4(0), ivec4(0), ivec4(0));
         ivec4 low[4] = high, M[4] = high;

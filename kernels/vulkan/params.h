@@ -12,7 +12,8 @@ struct Address {
     uint high;
 };
 
-// A matrix whose blocks are taken apart into planes, as layout.h says; its rows follow each other in every plane.
+// A matrix whose blocks are taken apart into planes, as backend/layout.h says; its rows follow each other in every
+// plane.
 struct WeightAddress {
     Address plane0;
     uint plane1;  // units of QM_PLANE_UNIT bytes after plane 0

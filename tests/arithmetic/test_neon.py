@@ -1,4 +1,4 @@
-"""The kernels for 64-bit ARM: compiled by a cross compiler, run by an emulator, and equal to the portable ones there."""
+"""The kernels for 64-bit ARM: compiled by a cross compiler, run by an emulator, equal to the portable ones there."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
-FLAGS = ["-std=c++20", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror"]
+FLAGS = ["-std=c++20", "-O2", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Wshadow", "-Werror"]
 VARIANTS = {"portable": "armv8-a", "neon": "armv8.2-a+dotprod"}
 
 

@@ -75,7 +75,8 @@ int main() {
             constexpr std::uint32_t rows = 37;
             const std::size_t row_bytes = columns / type.block * type.bytes;
             std::vector<std::uint8_t> data(rows * row_bytes);
-            for (std::uint8_t& byte : data) byte = static_cast<std::uint8_t>(random_bits() & 0xbf);  // halves are finite
+            for (std::uint8_t& byte : data)
+                byte = static_cast<std::uint8_t>(random_bits() & 0xbf);  // halves are finite
             const Weight w{data.data(), static_cast<std::uint32_t>(type.type), columns, row_bytes};
             for (const std::uint32_t tokens : {1u, 2u, 100u}) {
                 const std::vector<float> x = floats(std::size_t(tokens) * columns);

@@ -17,8 +17,13 @@ CHECKED = ["gguf/cursor", "gguf/metadata", "gguf/tensors", "gguf/file", "gguf/sp
 OTHERS = ["gguf/mapping", "gguf/page_guard", "gguf/refusal", "gguf/types", "gguf/utf8", "gguf/values"]
 FLAGS = ["-std=c++20", "-O0", f"-I{ROOT / 'cpp'}", f"-I{ROOT / 'kernels'}"]
 CHECK = re.compile(
-    r"^( *)if \((?P<condition>[^;{]*?)\)\s+(?:\{[^{}]*?)?[\w.>-]*(?:gguf::)?refuse\(", re.MULTILINE | re.DOTALL
+    r"^( *)if \((?!const )(?P<condition>[^;{]*?)\)\s+(?:\{[^{}]*?)?[\w.>-]*(?:gguf::)?refuse\(",
+    re.MULTILINE | re.DOTALL,
 )
+
+# What no file that is opened can show: of views, and of a getter that only its callers' own files reach. The fuzzer of
+# the reader aborts without either.
+ELSEWHERE = {"unsigned_of(kCount, 0) > 1", "array.element_type != element_type"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Mutant:
 def mutants():
     for file in CHECKED:
         for found in CHECK.finditer((ROOT / "cpp" / f"{file}.cpp").read_text()):
+            if found["condition"] in ELSEWHERE:
+                continue
             yield Mutant(file, found.start("condition"), found.end("condition"))
 
 

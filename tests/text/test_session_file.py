@@ -218,6 +218,23 @@ def test_files_made_to_deceive(model, stored, tmp_path, case):
     refused(model, spoil(header, payload), tmp_path / "s", words)
 
 
+def test_the_order_of_the_cache(model, stored):
+    """K as int16 [kv_heads][positions][head_dim], its scales, then V: what the trace of the same tokens has."""
+    _, header, payload = parts(stored.read_bytes())
+    heads, dim, count = model.config["kv_heads"], model.config["head_dim"], header["tokens"]
+    trace = model.trace(TOKENS[:count], "k_rope,v")
+    values, scales = heads * count * dim * 2, heads * count * 4
+    at = 4 * count
+    for layer in range(model.config["layers"]):
+        for name in ("k_rope", "v"):
+            whole = np.frombuffer(payload, "<i2", heads * count * dim, at).reshape(heads, count, dim)
+            scale = np.frombuffer(payload, "<f4", heads * count, at + values).reshape(heads, count, 1)
+            expected = trace[f"layers.{layer}.{name}"].reshape(count, heads, dim).transpose(1, 0, 2)
+            assert (np.abs(whole * scale.astype(float) - expected) <= 0.51 * scale).all(), (layer, name)
+            at += values + scales
+    assert at == len(payload)
+
+
 def test_a_sealed_file_is_what_is_stored(stored):
     _, header, payload = parts(stored.read_bytes())
     assert sealed(header, payload) == stored.read_bytes()

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kKeyBlockFloats = 16u << 20;  // that attention may use at a time, unless one token needs more
 constexpr std::uint32_t kTokensOfDispatch = 32768;    // of attention
+constexpr std::uint64_t kReceivedLogits = 256;        // where they begin; the flags stand before
 constexpr std::uint32_t kRowsOfPiece = 64;            // batches of more are submitted layer by layer
 
 class VulkanExecutor final : public Executor {
@@ -33,7 +34,7 @@ class VulkanExecutor final : public Executor {
         b_.cut(buffers_->handle(), c_, batch_);
         grow_key_blocks(key_rows);
         sent_ = std::make_unique<Buffer>(device_, buffer_bytes - b_.batch.flags.offset, Where::host_to_device);
-        received_ = std::make_unique<Buffer>(device_, received_logits() + b_.logits.bytes, Where::device_to_host);
+        received_ = std::make_unique<Buffer>(device_, kReceivedLogits + b_.logits.bytes, Where::device_to_host);
         stream_.name("uploading weights");
         weights_.upload(stream_);
     }
@@ -281,8 +282,6 @@ class VulkanExecutor final : public Executor {
                 sequences, key_blocks_);
     }
 
-    static constexpr std::uint64_t received_logits() { return 256; }  // bytes; the flags stand before
-
     // A few rows at a time: the logits of a batch can be larger than all else that it needs. The row of a decoding is
     // copied when it is done.
     Recording* make_logits(Recording& work, const Weight& head, const Batch& batch, const Poll& poll) {
@@ -293,7 +292,7 @@ class VulkanExecutor final : public Executor {
             logits(*now, logits_params(c_, count), first, head, b_);
             find_nonfinite(*now, b_.logits, values, b_.batch.flags, 1);
             now->copy({b_.logits.buffer, b_.logits.offset, values * sizeof(float)},
-                      received_->part(received_logits(), values * sizeof(float)));
+                      received_->part(kReceivedLogits, values * sizeof(float)));
             if (rows_ == 1 && !batch.sink) break;
             stream_.finish(poll);
             copy_logits(batch, first, count);
@@ -303,7 +302,7 @@ class VulkanExecutor final : public Executor {
     }
 
     void copy_logits(const Batch& batch, std::uint32_t first, std::uint32_t count) const {
-        std::memcpy(batch.logits + std::size_t(first) * c_.vocab, received_->as<float>(received_logits()),
+        std::memcpy(batch.logits + std::size_t(first) * c_.vocab, received_->as<float>(kReceivedLogits),
                     std::size_t(count) * c_.vocab * sizeof(float));
     }
 
@@ -314,9 +313,9 @@ class VulkanExecutor final : public Executor {
             for (std::size_t at = 0; at < host.size(); at += b_.logits.bytes) {
                 const std::size_t bytes = std::min<std::size_t>(b_.logits.bytes, host.size() - at);
                 stream_.recording(poll).copy({region.buffer, region.offset + at, bytes},
-                                             received_->part(received_logits(), bytes));
+                                             received_->part(kReceivedLogits, bytes));
                 stream_.finish(poll);
-                std::memcpy(host.data() + at, received_->as<std::byte>(received_logits()), bytes);
+                std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedLogits), bytes);
             }
             batch.sink->put(stage, layer, host.data(), rows, values * sizeof(float));
         };

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "backend/vulkan/layout.h"
+#include "backend/layout.h"
 #include "errors.h"
 
 namespace qwen3moe::vulkan {
@@ -21,7 +21,7 @@ std::uint64_t plane_units(std::uint64_t bytes) { return (bytes + QM_PLANE_UNIT -
 std::array<std::uint64_t, 5> planes_of(const gguf::Tensor& t) {
     std::array<std::uint64_t, 5> starts{};
     for (std::size_t i = 0; i < 4; i++)
-        starts[i + 1] = starts[i] + plane_units(blocks_of(t) * layout(t.type).fields[i].bytes);
+        starts[i + 1] = starts[i] + plane_units(blocks_of(t) * gpu::layout(t.type).fields[i].bytes);
     return starts;
 }
 
@@ -59,7 +59,7 @@ class Uploader {
                             std::uint64_t count, VkDeviceAddress to) {
         const auto starts = planes_of(tensor);
         for (std::size_t i = 0; i < 4; i++) {
-            const Field& field = layout(tensor.type).fields[i];
+            const gpu::Field& field = gpu::layout(tensor.type).fields[i];
             if (field.bytes == 0) continue;
             const auto halves = static_cast<std::uint32_t>(count * (field.bytes / 2));
             const FieldParams params{address_of(to + starts[i] * QM_PLANE_UNIT + first * field.bytes), halves,

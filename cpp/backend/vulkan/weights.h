@@ -1,4 +1,4 @@
-// A model's weights on a device: every tensor once, its blocks taken apart as layout.h says.
+// A model's weights on a device: every tensor once, its blocks taken apart as backend/layout.h says.
 #pragma once
 
 #include <memory>

@@ -1,12 +1,12 @@
-// How weights lie on a Vulkan device: the fields of a file's block go to planes of their own, so that every load of a
-// shader is aligned and neighbouring threads read neighbouring bytes. No byte is added but the planes' alignment.
+// How weights lie on a GPU: the fields of a file's block go to planes of their own, so that every load of a
+// kernel is aligned and neighbouring threads read neighbouring bytes. No byte is added but the planes' alignment.
 #pragma once
 
 #include <cstdint>
 
 #include "gguf/types.h"
 
-namespace qwen3moe::vulkan {
+namespace qwen3moe::gpu {
 
 struct Field {
     std::uint32_t offset;  // in the file's block
@@ -53,4 +53,4 @@ constexpr bool complete() {
 }
 static_assert(complete());
 
-}  // namespace qwen3moe::vulkan
+}  // namespace qwen3moe::gpu
