@@ -32,6 +32,7 @@ from qwen3moe.scoring import Score
 from qwen3moe.session import Session
 from qwen3moe.stages import stages
 from qwen3moe.synth import synth
+from qwen3moe.tiny import tiny
 from qwen3moe.traces import StoredTrace, load_trace, save_trace
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "sha256_logits",
     "stages",
     "synth",
+    "tiny",
 ]
 
 __version__ = version("qwen3moe")

@@ -64,8 +64,7 @@ def card(report: dict[str, Any], model: Path) -> str:
     return f"""# The bundled model
 
 `tiny.gguf` is a Qwen3-MoE of {report["parameters"] / 1e6:.1f} million parameters that writes Python. It was trained for
-this package, to try it with and to test it with: its routers decide and its activations have outliers, as those of
-large models, and it fits into the package. It knows nothing, and what it writes is not meant to be used.
+this package, to try it with and to test it with. It knows nothing, and what it writes is not meant to be used.
 
 {len(report["layers"])} layers of width 256, 4 heads of 64 (2 of keys and values), 16 experts of width 256 of which 4
 are used, 4,096 tokens, a context of 1,024. Types Q4_K_M, {model.stat().st_size / 1e6:.1f} MB, SHA-256

@@ -134,8 +134,13 @@ def test_parity_exits_1_when_bits_differ(run: Run, small_model_path: Path, monke
     assert status == 1 and "1.000000000" in out
 
 
-def test_parity_makes_its_own_model(run: Run) -> None:
-    assert run("parity")[0] == 0
+def test_parity_has_a_model_of_its_own(run: Run) -> None:
+    status, out, _ = run("parity")
+    assert status == 0 and "tiny.gguf" not in out
+    table, completion = out.split("\ndef fibonacci(n):")
+    assert table.startswith("| device") and "    " in completion
+    document = json.loads(run("parity", "--device", "cpu", "--json")[1])
+    assert document["completion"] == f"def fibonacci(n):{completion}".rstrip()
 
 
 def test_bench(run: Run, small_model_path: Path) -> None:
