@@ -116,8 +116,9 @@ __device__ __forceinline__ void weigh_keys(Attend<kDim, kColumns>& s) {
             }
         }
         const float total = tree256(probability);
-        const uint amax = warp_amax_bits(scaled);  // every lane has read its scores by now
+        const uint amax = warp_amax_bits(scaled);
         const float inverse = qm_x16_inverse(amax);
+        __syncwarp();  // every lane has read its scores, whose place the weights take
 #pragma unroll
         for (uint i = 0; i < 8; i++) {
             const int x = qm_x16(scaled[i], inverse);
