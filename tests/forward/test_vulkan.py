@@ -15,6 +15,7 @@ import pytest
 import qwen3moe
 from qwen3moe.devices import available_devices
 from tests.devices import make, others, prompt, same
+from tests.shapes import TINY
 
 VALIDATION_LAYER = Path("/usr/share/vulkan/explicit_layer.d/VkLayer_khronos_validation.json")
 LAYER_HEADER = Path("/usr/include/vulkan/vk_layer.h")
@@ -64,6 +65,13 @@ def test_subgroups_workgroups_and_dot_products(tmp_path_factory, tmp_path, case,
     path, tokens = make(case, tmp_path_factory.getbasetemp()), prompt(20)
     logits, _ = run(path, tokens, tmp_path, LP_NATIVE_VECTOR_WIDTH=width, QWEN3MOE_VULKAN_AS=way)
     assert same(logits, expected(path, tokens))
+
+
+def test_more_rows_than_workgroups_of_a_dispatch(tmp_path):
+    """Some devices take 65535 of them at a time; an output head of plain floats has a workgroup for each row."""
+    path = qwen3moe.synth(tmp_path / "m.gguf", "small", **dict(TINY, layers=1, vocab=66000, types="F16", tied=1))
+    with qwen3moe.Model.from_gguf(path, "cpu") as cpu, qwen3moe.Model.from_gguf(path, "vulkan:0") as other:
+        assert same(cpu.forward([1, 65999]), other.forward([1, 65999]))
 
 
 @pytest.mark.skipif(not VALIDATION_LAYER.exists(), reason="no Vulkan validation layer")
