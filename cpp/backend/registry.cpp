@@ -34,19 +34,29 @@ std::vector<Device> devices() {
     return list;
 }
 
+namespace {
+
+// Rows of a batch if nobody says: on a big GPU a prompt should read every expert's weights as seldom as its memory
+// allows.
+std::uint32_t usual_batch(const std::string& backend) { return backend == "cuda" ? 2048 : 512; }
+
+}  // namespace
+
 std::unique_ptr<Executor> open_device(const std::string& name, const Config& config, const Weights& weights,
                                       const OpenOptions& options) {
+    const std::string backend = name.substr(0, name.find(':'));
+    const std::uint32_t batch = options.batch.value_or(usual_batch(backend));
     if (name == "cpu") {
         require_selftest(std::string("cpu:") + cpu_steps().name);
-        return open_cpu(config, {options.threads, options.batch});
+        return open_cpu(config, {options.threads, batch});
     }
     std::string known;
     for (const Device& device : devices()) {
         if (device.name == name && device.available) {
             require_selftest(name);
-            const std::size_t colon = name.find(':');
-            const auto open = name.substr(0, colon) == "cuda" ? cuda::open : vulkan::open;
-            return open(static_cast<std::uint32_t>(std::stoul(name.substr(colon + 1))), config, weights, options.batch);
+            const auto open = backend == "cuda" ? cuda::open : vulkan::open;
+            return open(static_cast<std::uint32_t>(std::stoul(name.substr(backend.size() + 1))), config, weights,
+                        batch);
         }
         if (device.name == name) throw BackendUnavailableError("device '" + name + "': " + device.description);
         known += (known.empty() ? "" : ", ") + device.name;

@@ -1,7 +1,9 @@
 // The devices: which are here, and if not, why not.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,7 @@ std::vector<Device> devices();
 
 struct OpenOptions {
     unsigned threads = 0;  // of the CPU; 0: as many as the process may use
-    std::uint32_t batch = 512;
+    std::optional<std::uint32_t> batch;
 };
 
 // Throws BackendUnavailableError, saying why, and DeviceError when the device fails the arithmetic's self-test.

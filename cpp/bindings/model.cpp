@@ -3,6 +3,8 @@
 
 #include <pybind11/stl.h>
 
+#include <optional>
+
 #include "bindings/bindings.h"
 #include "bindings/handles.h"
 #include "bindings/paths.h"
@@ -80,15 +82,17 @@ void bind_model(py::module_& m) {
     py::class_<ModelHandle> type(m, "Model", py::is_final(),
                                  "A GGUF model opened on one device; immutable, shared by threads.");
     Registration<ModelHandle>::keep_memory_for(type);
-    type.def(py::init([](const py::object& path, const std::string& device, unsigned threads, std::uint32_t batch) {
+    type.def(py::init([](const py::object& path, const std::string& device, unsigned threads,
+                         std::optional<std::uint32_t> batch) {
                  if (threads > 4096) throw ArgumentError("threads is " + std::to_string(threads) + "; at most 4096");
-                 if (batch == 0 || batch > 8192)
-                     throw ArgumentError("batch is " + std::to_string(batch) + "; it is 1 to 8192 rows");
+                 if (batch && (*batch == 0 || *batch > 8192))
+                     throw ArgumentError("batch is " + std::to_string(*batch) + "; it is 1 to 8192 rows");
                  const std::string file = path_bytes(path);
                  py::gil_scoped_release release;
                  return std::make_unique<ModelHandle>(open_model(file, device, {threads, batch}));
              }),
-             py::arg("path"), py::arg("device") = "cpu", py::kw_only(), py::arg("threads") = 0, py::arg("batch") = 512)
+             py::arg("path"), py::arg("device") = "cpu", py::kw_only(), py::arg("threads") = 0,
+             py::arg("batch") = py::none())
         .def_property_readonly("path", [](const ModelHandle& h) { return path_text(h.get()->file->path()); })
         .def_property_readonly("device", [](const ModelHandle& h) { return h.get()->device; })
         .def_property_readonly("config", [](const ModelHandle& h) { return config_dict(h.get()->config); })

@@ -38,7 +38,7 @@ class Model:
     """A GGUF model opened on one device; immutable, shared by threads."""
 
     def __init__(
-        self, path: str | bytes | os.PathLike[str], device: str = "cpu", *, threads: int = 0, batch: int = 512
+        self, path: str | bytes | os.PathLike[str], device: str = "cpu", *, threads: int = 0, batch: int | None = None
     ) -> None: ...
     @property
     def path(self) -> str: ...
