@@ -74,7 +74,7 @@ def configs(draw):
 def test_drawn_configs(tmp_path_factory, config, data):
     path = tmp_path_factory.mktemp("drawn") / "m.gguf"
     qwen3moe.synth(path, preset="small", **config)
-    # A stage of a few numbers, as of one expert and two tokens, may hold one that all but cancels, and a cosine with it.
+    # Of very few numbers, as of one expert and two tokens, one may all but cancel, and the cosine with it.
     tokens = data.draw(st.lists(st.integers(0, config["vocab"] - 1), min_size=16, max_size=40))
     check_against_reference(path, tokens)
     path.unlink()
