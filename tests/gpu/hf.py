@@ -11,10 +11,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import Qwen3MoeForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -22,21 +23,10 @@ import qwen3moe
 from qwen3moe import _core
 from tests.devices import prompt
 from tests.gpu.dequantise import dequantise
-
-NAMES = {
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "ffn_gate_inp": "mlp.gate",
-    "attn_norm": "input_layernorm",
-    "ffn_norm": "post_attention_layernorm",
-}
+from tests.reference import hf_names
 
 
-def load(path: str, config: dict[str, object], device: str, dtype: torch.dtype) -> Qwen3MoeForCausalLM:
+def load(path: str, config: dict[str, Any], device: str, dtype: torch.dtype) -> Qwen3MoeForCausalLM:
     """The model built from our reading of the config, every parameter filled from the file's own bytes."""
     file = _core.GGUFFile(path)
     types = {tensor["name"]: tensor for tensor in file.tensors}
@@ -47,43 +37,14 @@ def load(path: str, config: dict[str, object], device: str, dtype: torch.dtype) 
 
     torch.set_default_dtype(dtype)
     with torch.device(device):
-        model = Qwen3MoeForCausalLM(
-            Qwen3MoeConfig(
-                vocab_size=config["vocab"],
-                hidden_size=config["width"],
-                num_hidden_layers=config["layers"],
-                num_attention_heads=config["heads"],
-                num_key_value_heads=config["kv_heads"],
-                head_dim=config["head_dim"],
-                moe_intermediate_size=config["ff"],
-                num_experts=config["experts"],
-                num_experts_per_tok=config["experts_used"],
-                norm_topk_prob=True,
-                rms_norm_eps=config["eps"],
-                max_position_embeddings=4096,
-                rope_parameters={"rope_theta": config["rope_base"], "rope_type": "default"},
-                attn_implementation="eager",
-            )
-        )
+        model = Qwen3MoeForCausalLM(hf_names.config({**config, "used": config["experts_used"]}))
     torch.set_default_dtype(torch.float32)
-    parameters = dict(model.named_parameters())
-    filled = set()
-
-    @torch.no_grad()
-    def fill(name: str, value: torch.Tensor) -> None:
-        parameters[name].copy_(value)
-        filled.add(name)
-
-    fill("model.embed_tokens.weight", weight("token_embd.weight"))
-    fill("model.norm.weight", weight("output_norm.weight"))
-    fill("lm_head.weight", weight("output.weight"))
-    for i in range(int(config["layers"])):
-        for ours, theirs in NAMES.items():
-            fill(f"model.layers.{i}.{theirs}.weight", weight(f"blk.{i}.{ours}.weight"))
-        both = torch.cat([weight(f"blk.{i}.ffn_gate_exps.weight"), weight(f"blk.{i}.ffn_up_exps.weight")], 1)
-        fill(f"model.layers.{i}.mlp.experts.gate_up_proj", both)
-        fill(f"model.layers.{i}.mlp.experts.down_proj", weight(f"blk.{i}.ffn_down_exps.weight"))
-    missing = set(parameters) - filled
+    missing = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in hf_names.parameters(
+            weight, lambda gate, up: torch.cat([gate, up], 1), config["layers"], "output.weight"
+        ):
+            missing.pop(name).copy_(value)
     assert not missing, f"not filled: {sorted(missing)[:5]}"
     return model.eval()
 
