@@ -40,6 +40,14 @@ def others() -> list[str]:
     return [entry["device"] for entry in qwen3moe.backends() if entry["available"] and entry["device"] != "cpu"]
 
 
+SOFTWARE = {entry["device"] for entry in qwen3moe.backends() if entry["software"]}
+
+
+def sized(device: str, full: int, small: int) -> int:
+    """How much to do: less where a processor plays the GPU, which takes a hundred times as long."""
+    return small if device in SOFTWARE else full
+
+
 def prompt(length: int, seed: int = 7, vocab: int = 256) -> npt.NDArray[np.int32]:
     return np.random.default_rng(seed).integers(0, vocab, length).astype(np.int32)
 

@@ -5,7 +5,7 @@ import gc
 import pytest
 
 import qwen3moe
-from tests.devices import others, prompt
+from tests.devices import others, prompt, sized
 
 
 def resident():
@@ -34,7 +34,7 @@ def test_a_thousand_sessions(small_model_path, device):
 
         use(50)
         before = resident()
-        use(1000)
+        use(sized(device, 1000, 150))
         assert resident() - before < 4 << 20  # a session's cache alone is a tenth of a megabyte
 
 

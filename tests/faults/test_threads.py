@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import qwen3moe
-from tests.devices import others, prompt, same
+from tests.devices import others, prompt, same, sized
 
 THREADS = 16
 
@@ -14,7 +14,7 @@ THREADS = 16
 @pytest.mark.parametrize("device", ["cpu", *others()])
 def test_sixteen_threads_equal_one(small_model_path, device):
     """Sessions of their own, forks, traces and prompts together, all at once."""
-    prompts = [prompt(10 + 7 * i, seed=i) for i in range(THREADS)]
+    prompts = [prompt(sized(device, 10 + 7 * i, 4 + i % 3), seed=i) for i in range(THREADS)]
     with qwen3moe.Model.from_gguf(small_model_path, device) as model:
         expected = [model.forward(tokens, "all") for tokens in prompts]
         wrong = []
@@ -24,7 +24,7 @@ def test_sixteen_threads_equal_one(small_model_path, device):
             try:
                 start.wait()
                 tokens = prompts[i]
-                for _ in range(3):
+                for _ in range(sized(device, 3, 1)):
                     assert same(model.forward(tokens, "all"), expected[i])
                     with model.session(context=200) as session:
                         session.eval(tokens[:-3], "none")

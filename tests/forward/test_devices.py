@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import qwen3moe
-from tests.devices import CASES, make, others, prompt, same
+from tests.devices import CASES, SOFTWARE, make, others, prompt, same
 from tests.forward.conftest import device_params
 
 pytestmark = pytest.mark.parametrize("device", device_params(*others()))
-SOFTWARE = {entry["device"] for entry in qwen3moe.backends() if entry["software"]}
 
 
 def fewer(device, tokens, few=270):
