@@ -12,8 +12,7 @@ struct Constant {
     constexpr __host__ __device__ operator uint() const { return N; }
 };
 
-// f(0), f(1) .. f(N - 1), each with a constant: arrays that are indexed so stay in registers, which `#pragma unroll`
-// does not promise where loops and lambdas meet.
+// f(0), f(1) .. f(N - 1), each with a constant to index arrays of registers by.
 template <uint N, class F>
 __device__ __forceinline__ void unrolled(F f) {
     if constexpr (N > 0) {
