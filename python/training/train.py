@@ -148,16 +148,19 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         return loss.detach(), balance.detach()
 
-    def run(self, steps: int, held_out: Tensor, deadline: float) -> dict[str, Any] | None:
-        """None where time ran out before the schedule's end."""
-        curve = []
-        for i in range(steps):
-            warm = min(1.0, (i + 1) / min(WARM_UP, max(1, steps // 10)))
-            loss, balance = self.step(warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * i / steps))))
-            if i % max(1, steps // 40) == 0 or i == steps - 1:
+    def run(self, steps: int, held_out: Tensor, deadline: float) -> dict[str, Any]:
+        """The schedule goes by steps, or by the clock where that is further: it comes to its end in any case."""
+        curve: list[dict[str, float]] = []
+        start, step, progress = time.monotonic(), 0, 0.0
+        while progress < 1:
+            warm = min(1.0, (step + 1) / min(WARM_UP, max(1, steps // 10)))
+            loss, balance = self.step(warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))))
+            step += 1
+            progress = max(step / steps, (time.monotonic() - start) / (deadline - start))
+            if (step - 1) % max(1, steps // 40) == 0 or progress >= 1:
                 curve.append(
                     {
-                        "step": i + 1,
+                        "step": step,
                         "passes": self.tokens / self.documents.pass_tokens,
                         "train_loss": float(loss),
                         "balance_loss": float(balance),
@@ -165,11 +168,9 @@ class Trainer:
                     }
                 )
                 print(" ".join(f"{name} {value:.4g}" for name, value in curve[-1].items()), flush=True)
-            if time.monotonic() > deadline:
-                return None
         for hook in self.dropping:
             hook.remove()
-        return {"steps": steps, "tokens": self.tokens, "curve": curve}
+        return {"steps": step, "tokens": self.tokens, "curve": curve}
 
 
 def drop(module: nn.Module, _: Any, output: Any) -> Any:
@@ -255,7 +256,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=8, help="of the whole, by the clock")
-    parser.add_argument("--most-passes", type=float, default=6, help="over the text, of the shortest training")
+    parser.add_argument("--most-passes", type=float, default=8, help="over the text, of the shortest training")
     parser.add_argument("--batch", type=int, default=12, help="sequences in a step")
     parser.add_argument("--context", type=int, default=1024, help="tokens in a sequence")
     parser.add_argument("--schedules", type=int, default=2, help="trainings, each twice as long as the one before")
@@ -299,18 +300,14 @@ def main() -> None:
     unit = 2 if args.smoke else int(min(affordable, args.most_passes * passed / step_tokens))
     print(f"{speeds} steps/s; {speed * step_tokens:.0f} tokens/s; the shortest training has {unit} steps", flush=True)
 
-    runs, best = [], None
-    for steps in (unit * 2**i for i in range(args.schedules)):
+    runs: list[dict[str, Any]] = []
+    best: tuple[float, int, Any] = (math.inf, 0, None)
+    for i in range(args.schedules):
+        # Each gets the part of what time is left that it and the longer ones share.
+        now, share = time.monotonic(), 2**i / sum(2**j for j in range(i, args.schedules))
         trainer = fresh(experts)
-        run = trainer.run(steps, validation, deadline)
-        if run is None:
-            print(f"no time for the end of a training of {steps} steps")
-            break
-        runs.append(run | {"seconds": time.monotonic() - start})
-        if best is None or run["curve"][-1]["validation_loss"] < best[0]:
-            best = run["curve"][-1]["validation_loss"], len(runs) - 1, trainer.model
-    if best is None:
-        raise SystemExit("not even the shortest training came to its end: give it more --minutes")
+        runs.append(trainer.run(unit * 2**i, validation, now + (deadline - now) * share))
+        best = min(best, (runs[-1]["curve"][-1]["validation_loss"], i, trainer.model), key=lambda tried: tried[0])
     _, chosen, model = best
 
     for parameter in model.parameters():  # what is saved is what is measured
