@@ -20,6 +20,7 @@ CASES: dict[str, dict[str, Any]] = {
     "tied": dict(WIDE, tied=1, types="Q6_K"),
     "6 and 3 blocks": dict(WIDE, hidden=1536, ff=768, types="Q4_K_M"),
     "300 experts": dict(WIDE, experts=300, experts_used=9, types="Q4_K"),
+    "large vocabulary": dict(TINY, vocab=18000, types="Q4_K"),  # many tiles for each multiprocessor
     "every expert": dict(WIDE, experts=4, experts_used=4, types="Q5_K_M"),
     "odd Q8_0": dict(WIDE, hidden=288, ff=96, types="Q8_0"),
     "odd Q4_0": dict(WIDE, hidden=544, ff=288, types="Q4_0"),

@@ -8,11 +8,19 @@
 
 namespace qwen3moe::cuda {
 
-__device__ __forceinline__ void after_step_before() {
+__device__ __forceinline__ void let_next_begin() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_step_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+}
+__device__ __forceinline__ void after_step_before() {
+    let_next_begin();
+    wait_for_step_before();
 }
 
 // Devices before compute capability 9 start a kernel when the one before it has ended.
@@ -21,6 +29,16 @@ inline bool overlaps_steps() {
     int major = 0;
     return cudaGetDevice(&device) == cudaSuccess &&
            cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
+}
+
+// A multiprocessor divides its memory between cache and shared memory, and has to be empty to change that: kernels that
+// are to overlap all ask for the same.
+template <class... Parameters>
+cudaError_t ask_for_shared(void (*kernel)(Parameters...), std::size_t bytes) {
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+    if (error != cudaSuccess) return error;
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
 }
 
 // shared: bytes that the kernel takes beside what it declares.

@@ -10,10 +10,16 @@
 
 namespace qwen3moe::cuda {
 
+// Where sixteen bytes of a row are among its sixteens: see layout.h.
+__host__ __device__ inline uint turned(uint group, std::size_t row, uint turn) {
+    return group ^ (static_cast<uint>(row) & turn);
+}
+
 // A matrix whose blocks are taken apart into planes, as layout.h says; its rows follow each other in every plane.
 struct Weight {
     const std::uint8_t* plane[4];
     uint row_bytes[4];  // of each plane
+    uint turn[4];       // of each plane, see layout.h
     uint type;          // gguf::Type
     uint columns;       // weights of a row
 };

@@ -1,5 +1,6 @@
-// Integer matrix products of a warp: c[16][8] += a[16][k] * b[k][8], int8 into int32. Of four words, lane 4 g + t holds
-// bytes 4 t .. 4 t + 3 of rows g and g + 8 of a, of column g of b, and c[g], c[g + 8] at columns 2 t and 2 t + 1.
+// What a warp does with matrices together. Products: c[16][8] += a[16][k] * b[k][8], int8 into int32. Of four words,
+// lane 4 g + t holds bytes 4 t .. 4 t + 3 of rows g and g + 8 of a, of column g of b, and c[g], c[g + 8] at columns 2 t
+// and 2 t + 1.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,17 @@ __device__ __forceinline__ void multiply32(int (&c)[4], const int (&a)[4], const
         "{%0, %1, %2, %3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+// Four matrices of eight rows of sixteen bytes from shared memory, lane 8 i + r telling where row r of matrix i is:
+// lane 4 g + t gets word t of row g of each.
+__device__ __forceinline__ void load_matrices(const char* row, unsigned (&to)[4]) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(row)))
+                 : "memory");
 #endif
 }
 

@@ -42,6 +42,10 @@ template <class T>
 __device__ __forceinline__ T load(const std::uint8_t* p) {
     return __ldg(reinterpret_cast<const T*>(p));
 }
+// Sixteen bytes of a row of a plane.
+__device__ __forceinline__ const std::uint8_t* sixteen(const Weight& w, uint plane, std::size_t row, uint group) {
+    return w.plane[plane] + row * w.row_bytes[plane] + 16 * turned(group, row, w.turn[plane]);
+}
 __device__ __forceinline__ void words(uint4 from, uint (&to)[4]) {
     to[0] = from.x, to[1] = from.y, to[2] = from.z, to[3] = from.w;
 }
@@ -117,8 +121,7 @@ struct Q4K : SuperK4 {
         uint4 head, q;
     };
     static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
-        const std::size_t b = index(w, row, block);
-        return {load<uint4>(w.plane[0] + b * 16), load<uint4>(w.plane[1] + b * 128 + 16 * k)};
+        return {load<uint4>(sixteen(w, 0, row, block)), load<uint4>(sixteen(w, 1, row, 8 * block + k))};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
         nibbles(raw.q, p.q);
@@ -132,9 +135,8 @@ struct Q5K : SuperK4 {
         uint4 head, q, high;
     };
     static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
-        const std::size_t b = index(w, row, block);
-        return {load<uint4>(w.plane[0] + b * 16), load<uint4>(w.plane[1] + b * 128 + 16 * k),
-                load<uint4>(w.plane[2] + b * 32 + 16 * (k & 1))};
+        return {load<uint4>(sixteen(w, 0, row, block)), load<uint4>(sixteen(w, 1, row, 8 * block + k)),
+                load<uint4>(sixteen(w, 2, row, 2 * block + (k & 1)))};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
         nibbles(raw.q, p.q);
@@ -164,9 +166,9 @@ struct Q6K : Super {
     };
     static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        return {load<uint4>(w.plane[1] + b * 128 + 16 * k),
-                load<uint4>(w.plane[3] + b * 64 + 32 * (k >> 2) + 16 * (k & 1)),
-                load<uint2>(w.plane[2] + b * 16 + 8 * (k >> 2)), load<std::uint16_t>(w.plane[0] + b * 2)};
+        return {load<uint4>(sixteen(w, 1, row, 8 * block + k)),
+                load<uint4>(sixteen(w, 3, row, 4 * block + 2 * (k >> 2) + (k & 1))),
+                load<uint2>(sixteen(w, 2, row, block) + 8 * (k >> 2)), load<std::uint16_t>(w.plane[0] + b * 2)};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
         nibbles(raw.q, p.q);
@@ -196,8 +198,8 @@ struct SuperQ2 : Super {
     static constexpr __host__ __device__ uint place(uint run) {
         return 8 * ((run >> 1) & 1) + 4 * (run >> 3) + 2 * (run & 1) + ((run >> 2) & 1);
     }
-    static __device__ __forceinline__ uint4 load_pairs(const Weight& w, std::size_t b, uint k) {
-        return load<uint4>(w.plane[1] + b * 64 + 32 * (k >> 2) + 16 * half(k));
+    static __device__ __forceinline__ uint4 load_pairs(const Weight& w, std::size_t row, uint block, uint k) {
+        return load<uint4>(sixteen(w, 1, row, 4 * block + 2 * (k >> 2) + half(k)));
     }
     static __device__ __forceinline__ void pairs(uint4 from, uint k, Part& p) {
         uint qs[4];
@@ -217,7 +219,7 @@ struct Q2K : SuperQ2 {
     };
     static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        return {load_pairs(w, b, k), load<uint>(w.plane[2] + b * 16 + 8 * (k >> 2) + 4 * (k & 1)),
+        return {load_pairs(w, row, block, k), load<uint>(sixteen(w, 2, row, block) + 8 * (k >> 2) + 4 * (k & 1)),
                 load<uint>(w.plane[0] + b * 4)};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
@@ -242,8 +244,8 @@ struct Q3K : SuperQ2 {
     static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
         const std::uint8_t* packed = w.plane[2] + b * 12;
-        return {load_pairs(w, b, k),
-                load<uint4>(w.plane[3] + b * 32 + 16 * half(k)),
+        return {load_pairs(w, row, block, k),
+                load<uint4>(sixteen(w, 3, row, 2 * block + half(k))),
                 {load<uint>(packed), load<uint>(packed + 4), load<uint>(packed + 8)},
                 load<std::uint16_t>(w.plane[0] + b * 2)};
     }
@@ -280,7 +282,7 @@ struct IQ4XS : Super, Straight {
     };
     static __device__ __forceinline__ Raw fetch(const Weight& w, std::size_t row, uint block, uint k) {
         const std::size_t b = index(w, row, block);
-        return {load<uint4>(w.plane[1] + b * 128 + 16 * k), load<uint2>(w.plane[0] + b * 8)};
+        return {load<uint4>(sixteen(w, 1, row, 8 * block + k)), load<uint2>(w.plane[0] + b * 8)};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint k, Part& p) {
         iq4_values(raw.q, p.q);
@@ -304,7 +306,7 @@ struct Small : Straight {
         const uint group = 8 * block + k;
         if (group >= groups) return {};
         const std::size_t b = row * groups + group;
-        return {load<uint4>(w.plane[1] + b * 16), load_d(w, b)};
+        return {load<uint4>(sixteen(w, 1, row, group)), load_d(w, b)};
     }
     static __device__ __forceinline__ uint load_d(const Weight& w, std::size_t b) {
         if constexpr (kMin)
@@ -336,7 +338,7 @@ struct Q80 : Straight {
         const uint group = 8 * block + k;
         if (group >= groups) return {};
         const std::size_t b = row * groups + group;
-        return {{load<uint4>(w.plane[1] + b * 32), load<uint4>(w.plane[1] + b * 32 + 16)},
+        return {{load<uint4>(sixteen(w, 1, row, 2 * group)), load<uint4>(sixteen(w, 1, row, 2 * group + 1))},
                 load<std::uint16_t>(w.plane[0] + b * 2)};
     }
     static __device__ __forceinline__ void unpack(const Raw& raw, uint, Part& p) {
@@ -385,7 +387,8 @@ struct SmallFive : Small<kFactorBytes> {
         const uint group = 8 * block + k;
         if (group >= groups) return {};
         const std::size_t b = row * groups + group;
-        return {load<uint4>(w.plane[1] + b * 16), Small<kFactorBytes>::load_d(w, b), load<uint>(w.plane[2] + b * 4)};
+        return {load<uint4>(sixteen(w, 1, row, group)), Small<kFactorBytes>::load_d(w, b),
+                load<uint>(w.plane[2] + b * 4)};
     }
     // Bit l of a word is the fifth bit of value l.
     static __device__ __forceinline__ void values(const Raw& raw, Part& p) {

@@ -13,6 +13,8 @@ bool begins(std::span<const Step> steps, std::initializer_list<Op> ops) {
            std::equal(ops.begin(), ops.end(), steps.begin(), [](Op op, const Step& step) { return op == step.op; });
 }
 
+bool in_floats(const Weight& w) { return info(static_cast<gguf::Type>(w.type)).block == 1; }
+
 // The launches of a group, each only if those before it began.
 struct Launches {
     cudaError_t error = cudaSuccess;
@@ -31,7 +33,9 @@ class Groups {
     // norm, qkv, rope_append, attention, output
     bool attention(cudaError_t& error) const {
         const Weight &q = matrix(1, 0), &k = matrix(1, 1), &v = matrix(1, 2), &output = matrix(4, 0);
-        if (q.type != k.type || !in_blocks(q) || !go_together(q, v) || !in_blocks(output)) return false;
+        if (q.type != k.type || !fits_tiles(q, 1, 1, c_.width) || !fits_tiles(v, 1, 1, c_.width) ||
+            !go_together(q, v) || !fits_tiles(output, 1, 1, 0))
+            return false;
         Launches l;
         l.then([&] {
             return qkv_single(norm_params(c_, 1), qkv_params(c_, 1), b_.residual, vector(0, 0), q, k, v, b_.q, b_.k,
@@ -51,7 +55,9 @@ class Groups {
     // norm, router, topk, gate_up, swiglu, down, combine
     bool experts(cudaError_t& error) const {
         const Weight &router = matrix(1, 0), &gate = matrix(3, 0), &up = matrix(3, 1), &down = matrix(5, 0);
-        if (in_blocks(router) || !in_blocks(gate) || gate.type != up.type || !in_blocks(down)) return false;
+        if (!in_floats(router) || gate.type != up.type || !fits_tiles(gate, 2, 1, c_.width + 2 * c_.experts + 32) ||
+            !fits_tiles(down, c_.experts_used, c_.experts_used, 0))
+            return false;
         Launches l;
         l.then([&] {
             return router_single(norm_params(c_, 1), router_params(c_, 1), b_.residual, vector(0, 0), router,
@@ -63,7 +69,7 @@ class Groups {
                                   b_.swiglu.values, t_.stream);
         });
         l.then([&] {
-            return down_single(down_params(c_, 1), down, b_.swiglu.values, b_.expert_ids, b_.expert_weights, soon(7),
+            return down_single(down_params(c_, 1), down, b_.swiglu.values, b_.expert_ids, b_.expert_weights,
                                b_.residual, t_.stream);
         });
         error = l.error;
@@ -73,7 +79,7 @@ class Groups {
     // select, norm, logits
     bool logits(cudaError_t& error) const {
         const Weight& head = matrix(2, 0);
-        if (!in_blocks(head)) return false;
+        if (!fits_tiles(head, 1, 1, c_.width)) return false;
         error = logits_single(norm_params(c_, 1), logits_params(c_, 1), b_.residual, vector(1, 0), head, t_.batch.flags,
                               b_.logits, t_.stream);
         return true;
@@ -82,17 +88,6 @@ class Groups {
   private:
     const Weight& matrix(std::size_t step, std::size_t i) const { return t_.weights.matrix(steps_[step].weights[i]); }
     const float* vector(std::size_t step, std::size_t i) const { return t_.weights.vector(steps_[step].weights[i]); }
-
-    // What the layer that begins `after` steps on reads first.
-    Soon soon(std::size_t after) const {
-        Soon soon{};
-        if (!begins(steps_.subspan(after), {Op::norm, Op::qkv})) return soon;
-        for (const gguf::Tensor* tensor : steps_[after + 1].weights) {
-            soon.of[soon.count] = t_.weights.matrix(tensor);
-            soon.rows[soon.count++] = static_cast<uint>(tensor->shape[1]);
-        }
-        return soon;
-    }
 
     const SingleToken& t_;
     const Config& c_;
@@ -104,7 +99,7 @@ class Groups {
 
 std::size_t launch_group(const SingleToken& token, std::span<const Step> steps, cudaError_t& error) {
     const Config& c = token.config;
-    if (!fits_single({c.width, c.q_rows(), c.ff, c.experts_used, c.experts, c.heads / c.kv_heads})) return 0;
+    if (!fits_single({c.width, c.ff, c.experts_used, c.heads / c.kv_heads})) return 0;
     const Groups groups(token, steps);
     if (begins(steps, {Op::norm, Op::qkv, Op::rope_append, Op::attention, Op::output}))
         return groups.attention(error) ? 5 : 0;

@@ -13,6 +13,8 @@ constexpr std::uint64_t kChunk = 32u << 20;
 
 std::uint64_t blocks_of(const gguf::Tensor& t) { return t.data.size() / info(t.type).bytes; }
 
+std::uint32_t row_blocks(const gguf::Tensor& t) { return static_cast<std::uint32_t>(t.shape[0]) / info(t.type).block; }
+
 // The file's bytes pass through two pinned chunks: one is filled while the other travels.
 class Uploader {
   public:
@@ -32,10 +34,10 @@ class Uploader {
                   "uploading weights");
             const Layout& fields = layout(tensor.type);
             for (int i = 0; i < 4 && fields.fields[i].bytes; i++)
-                check(
-                    take_field(static_cast<const std::uint8_t*>(lane.device.get()), block_bytes, fields.fields[i],
-                               count, const_cast<std::uint8_t*>(to.plane[i]) + first * fields.fields[i].bytes, stream_),
-                    "laying out weights");
+                check(take_field(static_cast<const std::uint8_t*>(lane.device.get()), block_bytes, fields.fields[i],
+                                 first, count, Placing(fields.fields[i], row_blocks(tensor)),
+                                 const_cast<std::uint8_t*>(to.plane[i]), stream_),
+                      "laying out weights");
             lane.sent.record(stream_);
         }
     }
@@ -66,13 +68,15 @@ DeviceWeights::DeviceWeights(const qwen3moe::Weights& w) {
 std::uint64_t DeviceWeights::place(std::byte* base) {
     Arena arena(base);
     for (const gguf::Tensor* t : tensors_) {
-        Weight weight{{}, {}, static_cast<uint>(t->type), static_cast<uint>(t->shape[0])};
+        Weight weight{{}, {}, {}, static_cast<uint>(t->type), static_cast<uint>(t->shape[0])};
         const Layout& fields = layout(t->type);
         for (int i = 0; i < 4 && fields.fields[i].bytes; i++) {
             std::uint8_t* plane = nullptr;
             arena.take(plane, blocks_of(*t) * fields.fields[i].bytes);
             weight.plane[i] = plane;
-            weight.row_bytes[i] = weight.columns / info(t->type).block * fields.fields[i].bytes;
+            const Placing placing(fields.fields[i], row_blocks(*t));
+            weight.row_bytes[i] = placing.row_bytes;
+            weight.turn[i] = placing.turn;
         }
         placed_[t] = weight;
     }

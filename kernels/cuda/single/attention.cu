@@ -3,7 +3,7 @@
 #include "cuda/attend.cuh"
 #include "cuda/heads.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/single/steps.h"
+#include "cuda/single/soon.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
@@ -129,15 +129,21 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
     const uint keys = block < blocks ? min(kKeys, place.position + 1 - first) : 0;
     const uint lane = threadIdx.x & 31, warp = threadIdx.x / 32;
 
+    if (append && threadIdx.x == 0) {
+        fetch_soon(s.q_norm, kDim * sizeof(float));
+        fetch_soon(s.k_norm, kDim * sizeof(float));
+        fetch_soon(s.rope + std::size_t(place.position) * kDim, kDim * sizeof(float));
+    }
     static_assert(16 * kWarps == kKeys);
     KeyTile<kDim> k;
     if (16 * warp < keys) k.load(cache, row + first, warp, keys);
     if (threadIdx.x < kColumns) a.keys[threadIdx.x] = threadIdx.x < group ? keys : 0;
     if (threadIdx.x < keys - (append ? 1 : 0)) a.v_scale[threadIdx.x] = cache.v_scale[row + first + threadIdx.x];
-    after_step_before();
+    wait_for_step_before();
     if (block >= blocks) return;
     make_heads(s, kv, group, place.position, append, cache, row, a, own);
     __syncthreads();
+    let_next_begin();
 
     const std::int8_t* from = cache.v + row * 2 * kDim + v_offset(first, kDim);
     ValueTile<kDim, kColumns> v[kKeys / 64];
@@ -203,6 +209,8 @@ cudaError_t attention_single(const RopeAppendParams& rope_params, const float* q
     const auto kernel = rope_params.head_dim == 64
                             ? (wide ? attention_single_kernel<64, 16> : attention_single_kernel<64, 8>)
                             : (wide ? attention_single_kernel<128, 16> : attention_single_kernel<128, 8>);
+    const cudaError_t error = ask_for_shared(kernel, 0);
+    if (error != cudaSuccess) return error;
     return launch(kernel, dim3(blocks.count, rope_params.kv_heads), kThreads, stream, step);
 }
 

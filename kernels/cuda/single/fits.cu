@@ -1,25 +1,26 @@
 // What the kernels of this folder can do.
-#include "cuda/single/product.cuh"
 #include "cuda/single/steps.h"
+#include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr std::size_t kShared = 44u << 10;  // of the 48 KB that every device has for a block of threads
-
-std::size_t row_bytes(uint columns) { return columns * sizeof(float) + Input::bytes((columns + 255) / 256); }
+constexpr uint kDeclared = 8u << 10;  // bytes of shared memory that kernels declare beside what they are given, at most
 
 }  // namespace
 
 bool fits_single(const SingleShape& s) {
-    return row_bytes(s.width) + 2 * (s.experts + 1) * sizeof(float) <= kShared &&
-           Input::bytes((s.q_rows + 255) / 256) <= kShared && Input::bytes((s.ff + 255) / 256 * s.used) <= kShared &&
-           s.used <= kMostUsed && s.heads_per_kv <= 16;
+    return attribute(cudaDevAttrComputeCapabilityMajor) >= 9 && s.used <= kMostUsed && s.heads_per_kv <= 16 &&
+           s.ff % kTileRows == 0 && s.width % kTileRows == 0;
 }
 
-bool in_blocks(const Weight& w) {
-    return with_format(
-               w.type, [](auto) { return cudaErrorInvalidValue; }, [](auto) { return cudaSuccess; }) == cudaSuccess;
+bool fits_tiles(const Weight& w, uint parts, uint inputs, uint floats) {
+    if (with_format(
+            w.type, [](auto) { return cudaErrorInvalidValue; }, [](auto) { return cudaSuccess; }) != cudaSuccess)
+        return false;
+    const uint fixed = floats * sizeof(float) + Input::bytes(inputs * ((w.columns + 255) / 256));
+    return stages_of(matrix_of(w, kTileRows), parts, fixed, 1).shared() + fixed + kDeclared <=
+           attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
 }
 
 bool go_together(const Weight& qk, const Weight& v) {

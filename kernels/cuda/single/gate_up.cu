@@ -1,26 +1,25 @@
-// RMSNorm, the choice of experts, their gate and up projections and SwiGLU. A warp makes an element at a time: a row of
-// gate and the same of up.
-#include "cuda/launch.cuh"
-#include "cuda/single/product.cuh"
+// RMSNorm, the choice of experts, their gate and up projections and SwiGLU. A tile is the same sixteen rows of an
+// expert's gate and up.
 #include "cuda/single/soon.cuh"
+#include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
-
-constexpr uint kRows = 2;  // gate, up
-constexpr uint kDepth = 4;
 
 struct Step {
     NormInput norm;
     TopkParams topk;
     const float* logits;
-    Weight gate, up;
-    uint ff;
+    Matrix gate_up[2];
+    Stages stages;
     Shares down;  // of the same experts, wanted by the next step
     std::int32_t* ids;
     float* weights;
     float* out;  // [used][ff]
 };
+
+// Experts are taken sixteen at a time: what is missing has a key below all.
+__host__ __device__ constexpr uint sixteens(uint experts) { return (experts + 15) / 16 * 16; }
 
 // Softmax by one warp: key[e] is the probability of e as bits, which order as it does; of NaN, 0.
 __device__ __forceinline__ void make_keys(const float* logits, uint n, int* key, float* probability) {
@@ -29,23 +28,25 @@ __device__ __forceinline__ void make_keys(const float* logits, uint n, int* key,
     for (uint i = lane; i < n; i += 32) most = qm_max(logits[i], most);
 #pragma unroll
     for (int half = 16; half > 0; half /= 2) most = qm_max(__shfl_xor_sync(kAllLanes, most, half), most);
+#pragma unroll 1
+    for (uint i = lane; i < n; i += 32) probability[i] = qm_probability(logits[i], most);
     float partial[8] = {};
-    for (uint first = 0; first < n; first += 256)
+#pragma unroll 1
+    for (uint first = lane; first < n; first += 256)
 #pragma unroll
-        for (uint j = 0; j < 8; j++) {
-            const uint i = first + lane + 32 * j;
-            if (first + 32 * j >= n) break;
-            if (i < n) partial[j] = qm_add(partial[j], probability[i] = qm_probability(logits[i], most));
-        }
+        for (uint j = 0; j < 8; j++)
+            if (first + 32 * j < n) partial[j] = qm_add(partial[j], probability[first + 32 * j]);
     const float inverse = qm_recip(tree256(partial));
-    for (uint i = lane; i < n; i += 32) {
+    for (uint i = lane; i < sixteens(n); i += 32) {
+        key[i] = -1;
+        if (i >= n) continue;
         probability[i] = qm_mul(probability[i], inverse);
         key[i] = static_cast<int>(qm_rank_key(probability[i]));
     }
 }
 
 // Experts by falling probability, lower index first: an expert's rank is the number of those before it. Four threads
-// count for each, every fourth key.
+// count for each, every fourth four of keys.
 __device__ __forceinline__ void choose(const TopkParams& p, const int* key, const float* probability, uint* ids,
                                        float* chosen) {
     const uint part = threadIdx.x & 3;
@@ -53,8 +54,14 @@ __device__ __forceinline__ void choose(const TopkParams& p, const int* key, cons
         const uint e = first + threadIdx.x / 4;
         const int own = e < p.experts ? key[e] : 0;
         uint rank = 0;
-#pragma unroll 8
-        for (uint other = part; other < p.experts; other += 4) rank += key[other] > (other < e ? own - 1 : own) ? 1 : 0;
+#pragma unroll 4
+        for (uint at = 4 * part; at < sixteens(p.experts); at += 16) {
+            const int4 four = *reinterpret_cast<const int4*>(key + at);
+            rank += four.x > (at < e ? own - 1 : own) ? 1 : 0;
+            rank += four.y > (at + 1 < e ? own - 1 : own) ? 1 : 0;
+            rank += four.z > (at + 2 < e ? own - 1 : own) ? 1 : 0;
+            rank += four.w > (at + 3 < e ? own - 1 : own) ? 1 : 0;
+        }
         rank += __shfl_xor_sync(kAllLanes, rank, 1);
         rank += __shfl_xor_sync(kAllLanes, rank, 2);
         if (e < p.experts && rank < p.used && part == 0) {
@@ -65,7 +72,7 @@ __device__ __forceinline__ void choose(const TopkParams& p, const int* key, cons
     __syncthreads();
 }
 
-// As the first block of threads leaves them to the next step.
+// As one block of threads leaves them to the next step.
 __device__ __forceinline__ void keep_choice(const Step& s, const uint* ids, const float* chosen) {
     if (threadIdx.x >= s.topk.used) return;
     float sum = 0.0f;
@@ -75,50 +82,66 @@ __device__ __forceinline__ void keep_choice(const Step& s, const uint* ids, cons
     s.weights[threadIdx.x] = s.topk.renormalise ? qm_mul(weight, qm_recip(sum)) : weight;
 }
 
+// Tiles of one expert follow each other.
+struct Chosen {
+    const Matrix* of;
+    const uint* ids;
+    uint tiles;  // of an expert
+
+    __device__ __forceinline__ const Matrix& matrix(uint part) const { return of[part]; }
+    __device__ __forceinline__ uint within(uint tile) const { return kTileRows * (tile % tiles); }
+    __device__ __forceinline__ std::size_t row(uint tile, uint) const {
+        return std::size_t(ids[tile / tiles]) * of[0].rows + within(tile);
+    }
+};
+
 template <class Format>
-__global__ void __launch_bounds__(kThreads, 1) gate_up_kernel(const __grid_constant__ Step s) {
-    extern __shared__ char shared[];
+__global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_constant__ Step s) {
+    extern __shared__ __align__(128) char shared[];
+    __shared__ Arrival arrived[kMostStages];
+    __shared__ uint done[kMostStages];
     __shared__ float partial[256];
     __shared__ uint ids[kMostUsed];
     __shared__ float chosen[kMostUsed];
-    float* row = reinterpret_cast<float*>(shared);
+    float* row = reinterpret_cast<float*>(shared + s.stages.shared());
     float* probability = row + s.norm.width;
-    int* key = reinterpret_cast<int*>(probability + s.topk.experts);
-    const uint blocks = (s.norm.width + 255) / 256;
-    const Input in(shared + (s.norm.width + (s.topk.experts + 1) / 2 * 4) * sizeof(float), blocks);
-    const uint lane = threadIdx.x & 31, k = lane & 7;
+    int* key = reinterpret_cast<int*>(probability + sixteens(s.topk.experts));
+    const Input in(shared + s.stages.shared() + (s.norm.width + 2 * sixteens(s.topk.experts)) * sizeof(float),
+                   s.stages.blocks);
+    const uint ff = s.gate_up[0].rows;
+    const Chosen source{s.gate_up, ids, tiles_in(ff)};
+    Tiles<Format, Chosen> tiles(s.stages, {blockIdx.x, gridDim.x, s.topk.used * source.tiles}, shared, arrived, done,
+                                source);
+    float scale[8];
+    s.norm.load_scale(scale);
 
-    after_step_before();
-    if (threadIdx.x >= kThreads - 32) make_keys(s.logits, s.topk.experts, key, probability);
-    s.norm.load(row, partial);
-    __syncthreads();
-    choose(s.topk, key, probability, ids, chosen);
-
-    const auto block_of = [&](uint item) { return min(4 * item + lane / 8, blocks - 1); };
-    std::size_t matrix_row = 0;
-    const auto load = [&](Cursor at, typename Format::Raw(&raw)[kRows]) {
-        if (at.item == 0) matrix_row = std::size_t(ids[at.tile / s.ff]) * s.ff + at.tile % s.ff;
-        raw[0] = Format::fetch(s.gate, matrix_row, block_of(at.item), k);
-        raw[1] = Format::fetch(s.up, matrix_row, block_of(at.item), k);
-    };
-    const uint first = blockIdx.x * kWarps + threadIdx.x / 32;
-    const uint end = s.topk.used * s.ff, stride = gridDim.x * kWarps, items = (blocks + 3) / 4;
-    Ahead<Format, kRows, kDepth> weights;
-    weights.start(first, end, stride, items, load);
-    if (threadIdx.x < 4 * s.topk.used) fetch_soon(s.down, threadIdx.x % 4, ids[threadIdx.x / 4]);
-    if (blockIdx.x == 0) keep_choice(s, ids, chosen);
-
-    s.norm.quantise<Format>(row, s.norm.factor(partial), in);
-    float sum = 0.0f;
-    weights.run(first, end, stride, items, load, [&](Cursor at, const typename Format::Raw(&raw)[kRows]) {
-        const uint block = block_of(at.item);
-        const float term =
-            block_term<Format, kRows>(raw, in.runs(block, k), in.scale[block], k, 8 * block + k < s.norm.width / 32);
-        sum = add_terms(at.item == 0 ? 0.0f : sum, term, 4 * at.item, blocks);
-        if (at.item + 1 < items) return;
-        const float up = __shfl_xor_sync(kAllLanes, sum, 4);
-        if (lane == 0) s.out[at.tile] = qm_swiglu(sum, up);
-    });
+#pragma unroll 1
+    for (uint round = 0; round <= kRehearsals; round++) {
+        const bool rehearsal = round < kRehearsals;
+        if (!rehearsal) wait_for_step_before();
+        const NormInput norm = rehearsal ? s.norm.of_weights() : s.norm;
+        if (threadIdx.x >= kThreads - 32)
+            make_keys(rehearsal ? norm.weight : s.logits, rehearsal ? 1 : s.topk.experts, key, probability);
+        norm.load(row, partial);
+        __syncthreads();
+        choose(s.topk, key, probability, ids, chosen);
+        if (!rehearsal) {
+            tiles.start();
+            if (threadIdx.x < 4 * s.topk.used) fetch_soon(s.down, threadIdx.x % 4, ids[threadIdx.x / 4]);
+        }
+        norm.quantise<Format>(row, norm.factor(partial), scale, in);
+        if (!rehearsal && blockIdx.x + 1 == gridDim.x) keep_choice(s, ids, chosen);  // it has the fewest tiles
+        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
+        tiles.run(
+            rehearsal, in, [](uint, uint block) { return block; },
+            [&](uint tile, auto sum) {
+                const uint r = threadIdx.x % kTileRows, part = (threadIdx.x & 31) / kTileRows;
+                const float own = sum(part, r);
+                const float up = __shfl_down_sync(kAllLanes, own, kTileRows);
+                const uint at = source.within(tile) + r;
+                if (part == 0 && at < ff) s.out[tile / source.tiles * ff + at] = qm_swiglu(own, up);
+            });
+    }
 }
 
 }  // namespace
@@ -126,22 +149,24 @@ __global__ void __launch_bounds__(kThreads, 1) gate_up_kernel(const __grid_const
 cudaError_t gate_up_single(const NormParams& n, const TopkParams& topk, const GateUpParams& p, const float* residual,
                            const float* norm, const float* logits, const Weight& gate, const Weight& up,
                            const Weight& down, std::int32_t* ids, float* weights, float* out, cudaStream_t stream) {
-    const uint grid = grid_for(p.used * p.ff, 1);
+    const Matrix matrix = matrix_of(gate, p.ff);
+    const uint tiles = p.used * tiles_in(p.ff), grid = std::min(tiles, processors());
+    const uint fixed = (n.width + 2 * sixteens(p.experts)) * sizeof(float) + Input::bytes((n.width + 255) / 256);
     const Step step{{residual, norm, n.width, n.inverse_width, n.eps},
                     topk,
                     logits,
-                    gate,
-                    up,
-                    p.ff,
-                    shares_of(down, p.width, grid),
+                    {matrix, matrix_of(up, p.ff)},
+                    stages_of(matrix, 2, fixed, (tiles + grid - 1) / grid),
+                    shares_of(down, n.width, grid),
                     ids,
                     weights,
                     out};
-    const std::size_t shared =
-        (n.width + (p.experts + 1) / 2 * 4) * sizeof(float) + Input::bytes((n.width + 255) / 256);
     return with_format(
         gate.type, [](auto) { return cudaErrorInvalidValue; },
-        [&](auto f) { return launch_sharing(gate_up_kernel<decltype(f)>, grid, kThreads, shared, stream, step); });
+        [&](auto f) {
+            return launch_tiles(gate_up_kernel<decltype(f)>, grid, step.stages.shared() + fixed, more_than_half(),
+                                stream, step);
+        });
 }
 
 }  // namespace qwen3moe::cuda

@@ -3,75 +3,109 @@
 #pragma once
 
 #include "cuda/quantise.cuh"
-#include "cuda/rows.cuh"
+#include "cuda/single/words.cuh"
 
 namespace qwen3moe::cuda {
 
 inline constexpr uint kThreads = 512;  // of a block
 inline constexpr uint kWarps = kThreads / 32;
 
-// Runs of sixteen lie in the order in which the lanes of a format take them: lane k run k, then run 8 + k.
+// A kernel's code is no longer in a multiprocessor's cache when its turn comes: the weights of a layer have been
+// through since. So it makes its input once from what is at hand, for nothing, and then when the step before has ended.
+inline constexpr uint kRehearsals = 1;
+
+// Values that share a scale.
+template <class Format>
+constexpr __host__ __device__ uint sub_block() {
+    if constexpr (Format::kSuper)
+        return Format::kRun;
+    else
+        return 32;
+}
+
+// What the integer sums of a format start from or go with, for each sub-block of values with one scale: -bias times the
+// sums of both digits, or the sum of X.
 struct Input {
-    std::int8_t* high;  // [blocks][16][16]
-    std::int8_t* low;   // [blocks][16][16]
-    int* sums;          // [blocks][16]
-    float* scale;       // [blocks]
+    std::int8_t* digits;  // [2][blocks][256], the second 16 bytes further on, for banks of their own
+    int2* sums;           // [blocks][16]
+    float* scale;         // [blocks]
+    uint blocks;
 
-    __device__ Input(char* shared, uint blocks)
-        : high(reinterpret_cast<std::int8_t*>(shared)),
-          low(high + 256 * blocks),
-          sums(reinterpret_cast<int*>(low + 256 * blocks)),
-          scale(reinterpret_cast<float*>(sums + 16 * blocks)) {}
-    static constexpr __host__ __device__ uint bytes(uint blocks) { return (blocks * (512 + 64 + 4) + 15) / 16 * 16; }
+    __device__ Input(char* shared, uint n)
+        : digits(reinterpret_cast<std::int8_t*>(shared)),
+          sums(reinterpret_cast<int2*>(digits + 512 * n + 16)),
+          scale(reinterpret_cast<float*>(sums + 16 * n)),
+          blocks(n) {}
+    static constexpr __host__ __device__ uint bytes(uint blocks) {
+        return (blocks * (512 + 128 + 4) + 16 + 15) / 16 * 16;
+    }
 
-    __device__ __forceinline__ Runs runs(uint block, uint k) const {
-        const int4* high4 = reinterpret_cast<const int4*>(high) + block * 16 + k;
-        const int4* low4 = reinterpret_cast<const int4*>(low) + block * 16 + k;
-        const int* sum = sums + block * 16 + k;
-        return {{high4[0], high4[8]}, {low4[0], low4[8]}, {sum[0], sum[8]}};
+    __device__ __forceinline__ std::int8_t* digit(uint which, uint block) const {
+        return digits + which * (256 * blocks + 16) + 256 * block;
     }
 };
+
+__device__ __forceinline__ int sum4(uint bytes, int sum) { return __dp4a(static_cast<int>(bytes), 0x01010101, sum); }
 
 // One block by one warp; a lane holds values 8 lane .. 8 lane + 7.
 template <class Format>
 __device__ __forceinline__ void keep_block(const float (&x)[8], const Input& in, uint block) {
     const uint lane = threadIdx.x & 31;
     const Packed packed = pack256(x);
-    const uint place = block * 16 + Format::place(lane / 2);
-    reinterpret_cast<uint2*>(in.high)[place * 2 + (lane & 1)] = packed.high;
-    reinterpret_cast<uint2*>(in.low)[place * 2 + (lane & 1)] = packed.low;
-    if ((lane & 1) == 0) in.sums[place] = packed.sum;
+    reinterpret_cast<uint2*>(in.digit(0, block))[lane] = packed.high;
+    reinterpret_cast<uint2*>(in.digit(1, block))[lane] = packed.low;
+    constexpr uint kSub = sub_block<Format>();
+    constexpr int kBias = Words<Format>::kBias;
+    if constexpr (Format::kMin || kBias != 0) {
+        int all = packed.sum;
+        int high = sum4(packed.high.y, sum4(packed.high.x, 0));
+        high += __shfl_xor_sync(kAllLanes, high, 1);
+        if constexpr (kSub == 32) {
+            all += __shfl_xor_sync(kAllLanes, all, 2);
+            high += __shfl_xor_sync(kAllLanes, high, 2);
+        }
+        if (lane % (kSub / 8) == 0)
+            in.sums[block * 16 + lane / (kSub / 8)] =
+                Format::kMin ? make_int2(all, 0) : make_int2(-kBias * high, -kBias * (all - 256 * high));
+    }
     if (lane == 0) in.scale[block] = packed.scale;
 }
 
-// `rows` rows of `columns` floats, each in blocks of its own; zeros past a row's end. Ends with a barrier.
-template <class Format>
-__device__ __forceinline__ void quantise_input(const float* x, uint rows, uint columns, const Input& in) {
-    constexpr uint kTogether = 2;  // blocks whose loads a warp waits for once
+// `rows` rows of `columns` floats, each in blocks of its own; zeros past a row's end. Ends with a barrier. meanwhile()
+// is done while the first of them are on their way.
+template <class Format, class Meanwhile>
+__device__ __forceinline__ void quantise_input(const float* x, uint rows, uint columns, const Input& in,
+                                               Meanwhile meanwhile) {
     const uint first = 8 * (threadIdx.x & 31);
     const uint blocks = (columns + 255) / 256;
-    for (uint i = threadIdx.x / 32; i < rows * blocks; i += kTogether * kWarps) {
-        float value[kTogether][8];
+    const auto load = [&](uint i, float (&value)[8]) {
+        if (i < rows * blocks) load8(x + std::size_t(i / blocks) * columns, columns, 256 * (i % blocks) + first, value);
+    };
+    float now[8], next[8];
+    load(threadIdx.x / 32, next);
+    meanwhile();
+#pragma unroll 1
+    for (uint i = threadIdx.x / 32; i < rows * blocks; i += kWarps) {
 #pragma unroll
-        for (uint n = 0; n < kTogether; n++) {
-            const uint at = i + n * kWarps;
-            if (at < rows * blocks)
-                load8(x + std::size_t(at / blocks) * columns, columns, 256 * (at % blocks) + first, value[n]);
-        }
-#pragma unroll
-        for (uint n = 0; n < kTogether; n++)
-            if (i + n * kWarps < rows * blocks) keep_block<Format>(value[n], in, i + n * kWarps);
+        for (uint j = 0; j < 8; j++) now[j] = next[j];
+        load(i + kWarps, next);
+        keep_block<Format>(now, in, i);
     }
     __syncthreads();
 }
 
-// RMSNorm of one row, in two steps so that other work can go between them.
+// RMSNorm of one row, in steps so that other work can go between them.
 struct NormInput {
     const float* x;
     const float* weight;
     uint width;
     float inverse_width;
     float eps;
+
+    // What a lane needs of the weights for its warp's first block: before the step before has ended.
+    __device__ __forceinline__ void load_scale(float (&scale)[8]) const {
+        load8(weight, width, 256 * (threadIdx.x / 32) + 8 * (threadIdx.x & 31), scale);
+    }
 
     // The row and its 256 partial sums of squares to shared memory.
     __device__ __forceinline__ void load(float* row, float* partial) const {
@@ -85,18 +119,20 @@ struct NormInput {
         }
         partial[threadIdx.x] = squares;
     }
+    // Something else in its place, to rehearse with: the weights.
+    __device__ __forceinline__ NormInput of_weights() const { return {weight, weight, width, inverse_width, eps}; }
     // After a barrier: every thread gets it.
     __device__ __forceinline__ float factor(const float* partial) const {
         return qm_norm_factor(qm_settle(tree256(partial)), inverse_width, eps);
     }
     // Ends with a barrier.
     template <class Format>
-    __device__ __forceinline__ void quantise(const float* row, float factor, const Input& in) const {
+    __device__ __forceinline__ void quantise(const float* row, float factor, float (&scale)[8], const Input& in) const {
         for (uint block = threadIdx.x / 32; block < (width + 255) / 256; block += kWarps) {
             const uint first = 256 * block + 8 * (threadIdx.x & 31);
-            float value[8], scale[8];
+            float value[8];
             load8(row, width, first, value);
-            load8(weight, width, first, scale);
+            if (block >= kWarps) load8(weight, width, first, scale);
 #pragma unroll
             for (uint j = 0; j < 8; j++) value[j] = qm_norm(value[j], factor, scale[j]);
             keep_block<Format>(value, in, block);

@@ -1,37 +1,56 @@
 // The output projection, added to the residual.
-#include "cuda/launch.cuh"
-#include "cuda/single/product.cuh"
 #include "cuda/single/steps.h"
+#include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kRows = 1;
-constexpr uint kDepth = 4;
+struct Step {
+    Matrix matrix;
+    Stages stages;
+    const float* attention;
+    float* residual;
+};
 
 template <class Format>
-__global__ void __launch_bounds__(kThreads, 1)
-    output_kernel(OutputParams p, const __grid_constant__ Weight w, const float* attention, float* residual) {
-    extern __shared__ char shared[];
-    const Input in(shared, (p.columns + 255) / 256);
-    product<Format, kRows, kDepth>(
-        w, p.width, 0, gridDim.x, in,
-        [&] {
-            after_step_before();
-            quantise_input<Format>(attention, 1, p.columns, in);
-        },
-        [&](uint row, float value) { residual[row] = qm_add(residual[row], value); });
+__global__ void __launch_bounds__(kThreads, 2) output_kernel(const __grid_constant__ Step s) {
+    extern __shared__ __align__(128) char shared[];
+    __shared__ Arrival arrived[kMostStages];
+    __shared__ uint done[kMostStages];
+    const Input in(shared + s.stages.shared(), s.stages.blocks);
+    const Range range{blockIdx.x, gridDim.x, tiles_in(s.matrix.rows)};
+    Tiles<Format, Plain> tiles(s.stages, range, shared, arrived, done, Plain{s.matrix});
+    tiles.start();
+#pragma unroll 1
+    for (uint round = 0; round <= kRehearsals; round++) {
+        const bool rehearsal = round < kRehearsals;
+        __syncthreads();
+        if (!rehearsal) wait_for_step_before();
+        quantise_input<Format>(rehearsal ? some_floats(s.matrix) : s.attention, 1, rehearsal ? 256 : s.matrix.w.columns,
+                               in, [] {});
+        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
+        tiles.run(
+            rehearsal, in, [](uint, uint block) { return block; },
+            [&](uint tile, auto sum) {
+                const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
+                if (r < kTileRows && at < s.matrix.rows) s.residual[at] = qm_add(s.residual[at], sum(0, r));
+            });
+    }
 }
 
 }  // namespace
 
 cudaError_t output_single(const OutputParams& p, const Weight& w, const float* attention, float* residual,
                           cudaStream_t stream) {
+    const Matrix matrix = matrix_of(w, p.width);
+    const uint tiles = tiles_in(p.width), grid = std::min(tiles, processors());
+    const uint fixed = Input::bytes((p.columns + 255) / 256);
+    const Step step{matrix, stages_of(matrix, 1, fixed, (tiles + grid - 1) / grid), attention, residual};
     return with_format(
         w.type, [](auto) { return cudaErrorInvalidValue; },
         [&](auto f) {
-            return launch_sharing(output_kernel<decltype(f)>, grid_for((p.width + kRows - 1) / kRows, 1), kThreads,
-                                  Input::bytes((p.columns + 255) / 256), stream, p, w, attention, residual);
+            return launch_tiles(output_kernel<decltype(f)>, grid, step.stages.shared() + fixed, more_than_half(),
+                                stream, step);
         });
 }
 

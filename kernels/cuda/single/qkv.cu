@@ -1,17 +1,13 @@
 // RMSNorm and the projections of Q, K and V: first blocks of threads for Q, then for K, then for V.
-#include "cuda/launch.cuh"
-#include "cuda/single/product.cuh"
 #include "cuda/single/steps.h"
+#include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
 
-constexpr uint kRows = 1;
-constexpr uint kDepth = 4;
-
 struct Projection {
-    Weight w;
-    uint rows;
+    Matrix matrix;
+    Stages stages;
     float* out;
     uint end;  // of its blocks of threads
 };
@@ -22,42 +18,61 @@ struct Projections {
 };
 
 template <class Format>
-__device__ __forceinline__ void project(const NormInput& norm, const Projection& to, uint first_block) {
-    extern __shared__ char shared[];
+__device__ __forceinline__ void project(const NormInput& input, const Projection& to, uint first_block) {
+    extern __shared__ __align__(128) char shared[];
+    __shared__ Arrival arrived[kMostStages];
+    __shared__ uint done[kMostStages];
     __shared__ float partial[256];
-    float* row = reinterpret_cast<float*>(shared);
-    const Input in(shared + norm.width * sizeof(float), (norm.width + 255) / 256);
-    product<Format, kRows, kDepth>(
-        to.w, to.rows, first_block, to.end, in,
-        [&] {
-            after_step_before();
-            norm.load(row, partial);
-            __syncthreads();
-            norm.quantise<Format>(row, norm.factor(partial), in);
-        },
-        [&](uint at, float value) { to.out[at] = value; });
+    float* row = reinterpret_cast<float*>(shared + to.stages.shared());
+    const Input in(shared + to.stages.shared() + input.width * sizeof(float), (input.width + 255) / 256);
+    const Range range{blockIdx.x - first_block, to.end - first_block, tiles_in(to.matrix.rows)};
+    Tiles<Format, Plain> tiles(to.stages, range, shared, arrived, done, Plain{to.matrix});
+    tiles.start();
+    float scale[8];
+    input.load_scale(scale);
+#pragma unroll 1
+    for (uint round = 0; round <= kRehearsals; round++) {
+        const bool rehearsal = round < kRehearsals;
+        if (!rehearsal) wait_for_step_before();
+        const NormInput norm = rehearsal ? input.of_weights() : input;
+        norm.load(row, partial);
+        __syncthreads();
+        norm.quantise<Format>(row, norm.factor(partial), scale, in);
+        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
+        tiles.run(
+            rehearsal, in, [](uint, uint block) { return block; },
+            [&](uint tile, auto sum) {
+                const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
+                if (r < kTileRows && at < to.matrix.rows) to.out[at] = sum(0, r);
+            });
+    }
 }
 
 template <class QK, class V>
-__global__ void __launch_bounds__(kThreads, 1) qkv_kernel(const __grid_constant__ Projections p) {
+__global__ void __launch_bounds__(kThreads, 2) qkv_kernel(const __grid_constant__ Projections p) {
     const uint j = blockIdx.x < p.of[0].end ? 0 : (blockIdx.x < p.of[1].end ? 1 : 2);
-    if (j == 2)
-        project<V>(p.norm, p.of[2], p.of[1].end);
+    const uint first = j == 0 ? 0 : p.of[j - 1].end;
+    if (std::is_same_v<QK, V> || j < 2)
+        project<QK>(p.norm, p.of[j], first);
     else
-        project<QK>(p.norm, p.of[j], j == 0 ? 0 : p.of[0].end);
+        project<V>(p.norm, p.of[j], first);
 }
 
 template <class QK, class V>
 cudaError_t start(Projections p, cudaStream_t stream) {
-    uint tiles = 0, before = 0;
-    for (const Projection& to : p.of) tiles += (to.rows + kRows - 1) / kRows;
-    const uint grid = max(3u, grid_for(tiles, 1));
+    uint tiles = 0, before = 0, shared = 0;
+    for (const Projection& to : p.of) tiles += tiles_in(to.matrix.rows);
+    const uint grid = std::clamp(tiles, 3u, std::max(3u, processors()));
+    const uint fixed = p.norm.width * sizeof(float) + Input::bytes((p.norm.width + 255) / 256);
     for (uint j = 0; j < 3; j++) {  // in proportion, one at least
-        before += (p.of[j].rows + kRows - 1) / kRows;
-        p.of[j].end = min(max(grid * before / tiles, j + 1), grid - 2 + j);
+        before += tiles_in(p.of[j].matrix.rows);
+        const uint begin = j == 0 ? 0 : p.of[j - 1].end;
+        p.of[j].end = std::min(std::max(grid * before / tiles, j + 1), grid - 2 + j);
+        const uint blocks = p.of[j].end - begin;
+        p.of[j].stages = stages_of(p.of[j].matrix, 1, fixed, (tiles_in(p.of[j].matrix.rows) + blocks - 1) / blocks);
+        shared = std::max(shared, p.of[j].stages.shared() + fixed);
     }
-    const std::size_t shared = p.norm.width * sizeof(float) + Input::bytes((p.norm.width + 255) / 256);
-    return launch_sharing(qkv_kernel<QK, V>, grid, kThreads, shared, stream, p);
+    return launch_tiles(qkv_kernel<QK, V>, grid, shared, more_than_half(), stream, p);
 }
 
 }  // namespace
@@ -66,7 +81,9 @@ cudaError_t qkv_single(const NormParams& n, const QkvParams& p, const float* res
                        const Weight& q, const Weight& k, const Weight& v, float* q_out, float* k_out, float* v_out,
                        cudaStream_t stream) {
     const Projections all{{residual, norm, n.width, n.inverse_width, n.eps},
-                          {{q, p.q_rows, q_out, 0}, {k, p.kv_rows, k_out, 0}, {v, p.kv_rows, v_out, 0}}};
+                          {{matrix_of(q, p.q_rows), {}, q_out, 0},
+                           {matrix_of(k, p.kv_rows), {}, k_out, 0},
+                           {matrix_of(v, p.kv_rows), {}, v_out, 0}}};
     return with_formats(
         q.type, v.type, [&](auto f) { return start<decltype(f), decltype(f)>(all, stream); },
         [&](auto f, auto g) { return start<decltype(f), decltype(g)>(all, stream); });

@@ -1,7 +1,6 @@
 // RMSNorm and one score per expert: a block of threads for each expert, a thread for each of its 256 partial sums.
-#include "cuda/launch.cuh"
-#include "cuda/single/input.cuh"
 #include "cuda/single/steps.h"
+#include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
@@ -54,7 +53,14 @@ cudaError_t router_single(const NormParams& n, const RouterParams& p, const floa
                           const Weight& w, float* logits, cudaStream_t stream) {
     const NormInput in{residual, norm, n.width, n.inverse_width, n.eps};
     return with_format(
-        w.type, [&](auto f) { return launch(router_kernel<decltype(f)>, p.experts, kSums, stream, in, w, logits); },
+        w.type,
+        [&](auto f) {
+            const auto kernel = router_kernel<decltype(f)>;
+            const uint shared = less_than_half();  // it needs none, but its blocks of threads are to be spread out
+            const cudaError_t error = ask_for_shared(kernel, shared);
+            return error != cudaSuccess ? error
+                                        : launch_sharing(kernel, p.experts, kSums, shared, stream, in, w, logits);
+        },
         [](auto) { return cudaErrorInvalidValue; });
 }
 

@@ -1,10 +1,17 @@
-// Asks the memory for what the next kernel reads, as it would otherwise rest while this one computes. A hint: no result
-// depends on it, and devices before compute capability 9 do without.
+// Asks for what is read soon to come from memory to the cache: what the next kernel reads where that depends on this
+// one, and small weights of this one before the step before has ended. A hint: no result depends on it.
 #pragma once
 
 #include "cuda/single/steps.h"
 
 namespace qwen3moe::cuda {
+
+// bytes: a multiple of 16, as is the address.
+__device__ __forceinline__ void fetch_soon(const void* from, uint bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
 
 // A matrix cut into even shares for the blocks of threads of a grid.
 struct Shares {
@@ -25,13 +32,10 @@ inline Shares shares_of(const Weight& w, uint rows, uint grid) {
 
 // This block's share of one plane of matrix `matrix`, by the calling thread.
 __device__ __forceinline__ void fetch_soon(const Shares& s, uint plane, std::size_t matrix) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
     const std::size_t from = std::size_t(s.share[plane]) * blockIdx.x;
     if (!s.plane[plane] || from >= s.bytes[plane]) return;
-    const auto size = static_cast<uint>(min(std::size_t(s.share[plane]), s.bytes[plane] - from));
-    const std::uint8_t* first = s.plane[plane] + matrix * s.bytes[plane] + from;
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(first), "r"(size) : "memory");
-#endif
+    fetch_soon(s.plane[plane] + matrix * s.bytes[plane] + from,
+               static_cast<uint>(min(std::size_t(s.share[plane]), s.bytes[plane] - from)));
 }
 
 }  // namespace qwen3moe::cuda

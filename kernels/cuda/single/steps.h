@@ -8,20 +8,14 @@ namespace qwen3moe::cuda {
 
 inline constexpr uint kMostUsed = 32;  // experts of a token
 
-// What these kernels can do; what they cannot is done step by step.
+// What these kernels can do; what they cannot is done step by step. They need bulk copies: compute capability 9.
 struct SingleShape {
-    uint width, q_rows, ff, used, experts, heads_per_kv;
+    uint width, ff, used, heads_per_kv;
 };
 bool fits_single(const SingleShape&);
-bool in_blocks(const Weight&);                        // quantised
+// Whether a tile of so many parts has room beside so many rows of input, its rows as long as the weights', and floats.
+bool fits_tiles(const Weight&, uint parts, uint inputs, uint floats);
 bool go_together(const Weight& qk, const Weight& v);  // in one kernel
-
-// Matrices that the kernel after next reads.
-struct Soon {
-    Weight of[3];
-    uint rows[3];
-    uint count;
-};
 
 // norm, qkv
 cudaError_t qkv_single(const NormParams&, const QkvParams&, const float* residual, const float* norm, const Weight& q,
@@ -41,7 +35,7 @@ cudaError_t gate_up_single(const NormParams&, const TopkParams&, const GateUpPar
                            const Weight& down, std::int32_t* ids, float* weights, float* out, cudaStream_t);
 // down, combine
 cudaError_t down_single(const DownParams&, const Weight&, const float* swiglu, const std::int32_t* ids,
-                        const float* weights, const Soon&, float* residual, cudaStream_t);
+                        const float* weights, float* residual, cudaStream_t);
 // select, norm, logits; flags: residual, logits not finite
 cudaError_t logits_single(const NormParams&, const LogitsParams&, const float* residual, const float* norm,
                           const Weight&, uint* flags, float* out, cudaStream_t);
