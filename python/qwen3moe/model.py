@@ -288,7 +288,10 @@ class Model:
         return perplexity(self._core, tokens, window, stride, convention, beginning, wanted)
 
     def expert_stats(self, text: Text, *, progress: Progress | None = None) -> ExpertStats:
-        """How often each expert of each layer is chosen on a text or its ids, its mean weight, and the entropy."""
+        """How often each expert of each layer is chosen on a text or its ids, its mean weight, and the entropy.
+
+        A text longer than the model's context is looked at in windows of that size.
+        """
         tokens = as_prompt(self, text, "text")
         return expert_stats(self._core, tokens, self._progress if progress is None else progress)
 
