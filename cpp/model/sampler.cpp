@@ -8,6 +8,14 @@
 #include "shared/log.h"
 #include "shared/philox.h"
 
+// Loops over all logits are compiled for each set of vector instructions, and the loader takes the processor's. Such a
+// function may not throw: GCC 12's callers of it do not expect that, and the process ends.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
+#define QM_CLONED [[gnu::target_clones("default", "avx2", "avx512f")]]
+#else
+#define QM_CLONED
+#endif
+
 namespace qwen3moe {
 namespace {
 
@@ -26,7 +34,7 @@ void check(std::span<const float> logits) {
     if (!possible) throw ArgumentError("every logit is -inf; one token at least must be possible");
 }
 
-float largest(std::span<const float> logits) {
+QM_CLONED float largest(std::span<const float> logits) noexcept {
     constexpr std::size_t kLanes = 64;
     float m[kLanes];
     for (std::size_t j = 0; j < kLanes; j++) m[j] = logits[0];
@@ -39,7 +47,7 @@ float largest(std::span<const float> logits) {
 }
 
 // Of exp(logit - maximum): 256 strided partial sums, then the halving tree.
-float sum_of_exponentials(std::span<const float> logits, float maximum) {
+QM_CLONED float sum_of_exponentials(std::span<const float> logits, float maximum) noexcept {
     alignas(64) float p[256] = {};
     const std::size_t whole = logits.size() / 256 * 256;
     for (std::size_t i = 0; i < whole; i += 256)
@@ -89,12 +97,14 @@ std::uint64_t sum(const std::vector<Candidate>& candidates) {
     return total;
 }
 
-// In rising order of tokens; those without a whole unit can never come.
-std::vector<Candidate> candidates_of(const std::vector<float>& logits, float temperature) {
-    const float maximum = largest(logits);
-    const float inverse = qm_recip(temperature);
-    std::vector<float> weights(logits.size());
+QM_CLONED void weigh(std::span<const float> logits, float maximum, float inverse, std::span<float> weights) noexcept {
     for (std::size_t i = 0; i < logits.size(); i++) weights[i] = qm_exp(qm_mul(qm_sub(logits[i], maximum), inverse));
+}
+
+// In rising order of tokens; those without a whole unit can never come.
+std::vector<Candidate> candidates_of(std::span<const float> logits, float temperature) {
+    std::vector<float> weights(logits.size());
+    weigh(logits, largest(logits), qm_recip(temperature), weights);
     std::vector<Candidate> candidates;
     candidates.reserve(logits.size());
     for (std::uint32_t i = 0; i < logits.size(); i++)
@@ -160,10 +170,14 @@ std::uint32_t argmax(std::span<const float> logits) {
 std::uint32_t choose(std::span<const float> logits, std::span<const std::int32_t> before, const Sampling& sampling,
                      std::uint64_t position) {
     check(logits);
-    std::vector<float> penalised(logits.begin(), logits.end());
-    if (sampling.penalty != 1) penalise(penalised, before, sampling.penalty);
-    if (sampling.temperature == 0) return argmax(penalised);
-    std::vector<Candidate> candidates = candidates_of(penalised, sampling.temperature);
+    std::vector<float> penalised;
+    if (sampling.penalty != 1) {
+        penalised.assign(logits.begin(), logits.end());
+        penalise(penalised, before, sampling.penalty);
+        logits = penalised;
+    }
+    if (sampling.temperature == 0) return argmax(logits);
+    std::vector<Candidate> candidates = candidates_of(logits, sampling.temperature);
     keep_top_k(candidates, sampling.top_k);
     keep_top_p(candidates, sampling.top_p);
     std::erase_if(candidates, [&](const Candidate& c) { return c.units < sampling.min_p; });
