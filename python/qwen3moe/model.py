@@ -201,9 +201,10 @@ class Model:
 
         A prompt is text or token ids. Without a temperature, the largest logit decides; with one, the seed does, and
         the same seed gives the same tokens on every device, for any number of threads and of prompts beside it; several
-        prompts may have a seed each. logits_processor: called with the tokens so far and the logits, returns the logits
-        to choose from. session: to continue, so that what it holds need not be evaluated again; at the end it also
-        holds the prompt and all new tokens but the last.
+        prompts may have a seed each. stop: strings that end the text and are not part of it; control tokens' names as
+        well. logits_processor: called with the tokens so far and the logits, returns the logits to choose from.
+        session: to continue, so that what it holds need not be evaluated again; at the end it also holds the prompt and
+        all new tokens but the last.
         """
         return generate(
             self,
