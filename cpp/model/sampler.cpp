@@ -1,12 +1,21 @@
 #include "model/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <string>
 #include <vector>
 
 #include "errors.h"
 #include "shared/log.h"
 #include "shared/philox.h"
+
+// Loops over all logits are compiled for each set of vector instructions, and the loader takes the processor's. Such a
+// function may not throw: GCC 12's callers of it do not expect that, and the process ends.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
+#define QM_CLONED [[gnu::target_clones("default", "avx2", "avx512f")]]
+#else
+#define QM_CLONED
+#endif
 
 namespace qwen3moe {
 namespace {
@@ -26,7 +35,7 @@ void check(std::span<const float> logits) {
     if (!possible) throw ArgumentError("every logit is -inf; one token at least must be possible");
 }
 
-float largest(std::span<const float> logits) {
+QM_CLONED float largest(std::span<const float> logits) noexcept {
     constexpr std::size_t kLanes = 64;
     float m[kLanes];
     for (std::size_t j = 0; j < kLanes; j++) m[j] = logits[0];
@@ -39,7 +48,7 @@ float largest(std::span<const float> logits) {
 }
 
 // Of exp(logit - maximum): 256 strided partial sums, then the halving tree.
-float sum_of_exponentials(std::span<const float> logits, float maximum) {
+QM_CLONED float sum_of_exponentials(std::span<const float> logits, float maximum) noexcept {
     alignas(64) float p[256] = {};
     const std::size_t whole = logits.size() / 256 * 256;
     for (std::size_t i = 0; i < whole; i += 256)
@@ -67,11 +76,10 @@ void penalise(std::vector<float>& logits, std::span<const std::int32_t> before, 
 }
 
 // Whole units of 2^-39 in a weight from 0 to 1.
-std::uint64_t units(float weight) {
+inline std::uint64_t units(float weight) {
     const std::uint32_t bits = qm_bits(weight);
-    const std::uint64_t significand = (bits & 0x7fffffu) | 0x800000u;
-    const int shift = static_cast<int>(bits >> 23) - 150 + kUnitBits;
-    return shift >= 0 ? significand << shift : (shift > -24 ? significand >> -shift : 0);
+    const std::uint64_t of_one = std::uint64_t((bits & 0x7fffffu) | 0x800000u) << (kUnitBits - 23);
+    return of_one >> std::min(127u - (bits >> 23), 63u);
 }
 
 struct Candidate {
@@ -89,16 +97,51 @@ std::uint64_t sum(const std::vector<Candidate>& candidates) {
     return total;
 }
 
-// In rising order of tokens; those without a whole unit can never come.
-std::vector<Candidate> candidates_of(const std::vector<float>& logits, float temperature) {
-    const float maximum = largest(logits);
-    const float inverse = qm_recip(temperature);
-    std::vector<float> weights(logits.size());
+std::uint64_t share_of(std::uint64_t total, std::uint64_t share) {
+    constexpr std::uint64_t kLow = (std::uint64_t(1) << kShareBits) - 1;
+    return (total >> kShareBits) * share + ((total & kLow) * share >> kShareBits);
+}
+
+QM_CLONED void weigh(std::span<const float> logits, float maximum, float inverse, std::span<float> weights) noexcept {
     for (std::size_t i = 0; i < logits.size(); i++) weights[i] = qm_exp(qm_mul(qm_sub(logits[i], maximum), inverse));
+}
+
+// Of the weights of at least `least`: how many there are, and their units.
+struct Above {
+    float least = 0;
+    std::uint64_t count = 0, units = 0;
+};
+QM_CLONED Above above(std::span<const float> weights, float least) noexcept {
+    std::uint64_t count = 0, sum = 0;
+    for (const float weight : weights) {
+        count += weight >= least ? 1 : 0;
+        sum += weight >= least ? units(weight) : 0;
+    }
+    return {least, count, sum};
+}
+
+// As few of the largest weights as easily found, among which is all that stays: weights never fall as logits rise.
+// wanted: units, where top_p asks for some of all.
+Above enough(std::span<const float> weights, const Sampling& sampling, std::uint64_t wanted) {
+    const Above all{0, weights.size(), 0};
+    if (sampling.top_k == 0 && wanted == 0)
+        return sampling.min_p == 0 ? all
+                                   : above(weights, static_cast<float>(std::bit_floor(sampling.min_p)) * 0x1p-39f);
+    for (const float least : {0x1p-8f, 0x1p-16f, 0x1p-24f}) {
+        const Above found = above(weights, least);
+        if (found.count >= sampling.top_k && found.units >= wanted) return found;
+    }
+    return all;
+}
+
+// In rising order of tokens; those without a whole unit can never come.
+std::vector<Candidate> candidates_of(std::span<const float> logits, std::span<const float> weights, const Above& some) {
     std::vector<Candidate> candidates;
-    candidates.reserve(logits.size());
-    for (std::uint32_t i = 0; i < logits.size(); i++)
+    candidates.reserve(some.count);
+    for (std::uint32_t i = 0; i < logits.size(); i++) {
+        if (weights[i] < some.least) continue;
         if (const std::uint64_t whole = units(weights[i])) candidates.push_back({whole, logits[i], i});
+    }
     return candidates;
 }
 
@@ -108,12 +151,8 @@ void keep_top_k(std::vector<Candidate>& candidates, std::uint32_t k) {
     candidates.resize(k);
 }
 
-// The fewest of the likeliest whose units reach the share; sorted only as far as that takes.
-void keep_top_p(std::vector<Candidate>& candidates, std::uint64_t share) {
-    if (share >> kShareBits != 0) return;
-    const std::uint64_t total = sum(candidates);
-    constexpr std::uint64_t kLow = (std::uint64_t(1) << kShareBits) - 1;
-    const std::uint64_t wanted = (total >> kShareBits) * share + ((total & kLow) * share >> kShareBits);
+// The fewest of the likeliest whose units are as many as wanted; sorted only as far as that takes.
+void keep_top_p(std::vector<Candidate>& candidates, std::uint64_t wanted) {
     std::uint64_t reached = 0;
     std::size_t kept = 0, sorted = 0;
     while (kept == 0 || reached < wanted) {
@@ -160,12 +199,21 @@ std::uint32_t argmax(std::span<const float> logits) {
 std::uint32_t choose(std::span<const float> logits, std::span<const std::int32_t> before, const Sampling& sampling,
                      std::uint64_t position) {
     check(logits);
-    std::vector<float> penalised(logits.begin(), logits.end());
-    if (sampling.penalty != 1) penalise(penalised, before, sampling.penalty);
-    if (sampling.temperature == 0) return argmax(penalised);
-    std::vector<Candidate> candidates = candidates_of(penalised, sampling.temperature);
+    std::vector<float> penalised;
+    if (sampling.penalty != 1) {
+        penalised.assign(logits.begin(), logits.end());
+        penalise(penalised, before, sampling.penalty);
+        logits = penalised;
+    }
+    if (sampling.temperature == 0) return argmax(logits);
+    std::vector<float> weights(logits.size());
+    weigh(logits, largest(logits), qm_recip(sampling.temperature), weights);
+    const bool shared = sampling.top_p >> kShareBits == 0;
+    std::uint64_t wanted = shared && sampling.top_k == 0 ? share_of(above(weights, 0).units, sampling.top_p) : 0;
+    std::vector<Candidate> candidates = candidates_of(logits, weights, enough(weights, sampling, wanted));
     keep_top_k(candidates, sampling.top_k);
-    keep_top_p(candidates, sampling.top_p);
+    if (shared && sampling.top_k != 0) wanted = share_of(sum(candidates), sampling.top_p);
+    if (shared) keep_top_p(candidates, wanted);
     std::erase_if(candidates, [&](const Candidate& c) { return c.units < sampling.min_p; });
     return draw(candidates, sampling.seed, position);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,22 +45,33 @@ class ExpertStats:
         return table(["layer", "entropy, bits", "experts used", "most chosen, by how many tokens"], rows)
 
 
+def _chunks(count: int, window: int) -> Iterator[tuple[int, int]]:
+    """Start and end of pieces, none of which crosses a window's border."""
+    start = 0
+    while start < count:
+        end = min(start + _CHUNK, start // window * window + window, count)
+        yield start, end
+        start = end
+
+
 def expert_stats(core: _core.Model, tokens: npt.NDArray[np.int32], progress: Progress) -> ExpertStats:
     """As `Model.expert_stats`."""
-    layers, experts = core.config["layers"], core.config["experts"]
+    layers, experts, window = core.config["layers"], core.config["experts"], core.config["context"]
     counts = np.zeros((layers, experts), np.int64)
     sums = np.zeros((layers, experts))
-    session = core.session(len(tokens))
+    session = core.session(min(len(tokens), window))
     try:
         with reporting(progress, "experts", "tok") as report:
-            for start in range(0, len(tokens), _CHUNK):
-                trace = session.trace(tokens[start : start + _CHUNK], _STAGES, range(layers))
+            for start, end in _chunks(len(tokens), window):
+                if session.position == window:
+                    session.truncate(0)
+                trace = session.trace(tokens[start:end], _STAGES, range(layers))
                 for layer in range(layers):
                     ids, weights = (trace[f"layers.{layer}.{stage}"].ravel() for stage in _STAGES)
                     counts[layer] += np.bincount(ids, minlength=experts)
                     sums[layer] += np.bincount(ids, weights, minlength=experts)
                 if report:
-                    report(min(start + _CHUNK, len(tokens)), len(tokens))
+                    report(end, len(tokens))
     finally:
         session.close()
     shares = counts / counts.sum(axis=1, keepdims=True)

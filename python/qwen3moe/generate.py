@@ -41,13 +41,15 @@ def generate(
         raise ArgumentError("the session belongs to another model")
     stops = as_stops(stop)
     tokenizer = model.tokenizer if stops else _tokenizer(model)
+    stop_tokens = {text: tokenizer.vocabulary.control(text) for text in stops} if tokenizer else {}
     return Generation(
         Request(
             prompts=prompts,
             seeds=_seeds(seed, len(prompts)),
             sampling=sampling,
             max_tokens=as_count(max_tokens, "max_tokens", 1),
-            stops=stops,
+            stops=[text for text in stops if stop_tokens[text] is None],
+            stop_tokens=frozenset(token for token in stop_tokens.values() if token is not None),
             ends=tokenizer.vocabulary.ends if tokenizer else named_ends(model.metadata()),
             context=model.config["context"],
             stream=tokenizer.stream if tokenizer else None,

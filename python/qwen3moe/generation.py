@@ -36,6 +36,9 @@ class Piece(str):
         piece.id, piece.logprob, piece.prompt = id, logprob, prompt
         return piece
 
+    def __getnewargs__(self) -> tuple[str, int, float, int]:  # type: ignore[override]
+        return str(self), self.id, self.logprob, self.prompt
+
 
 @dataclass
 class Completion:
@@ -49,13 +52,17 @@ class Completion:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; all checked. `open_session` makes a session of so many tokens, where none is given."""
+    """What is asked for; all checked. `open_session` makes a session of so many tokens, where none is given.
+
+    stop_tokens: end it as stop strings do, though they show no text.
+    """
 
     prompts: list[Tokens]
     seeds: list[int]
     sampling: Sampling
     max_tokens: int
     stops: list[str]
+    stop_tokens: frozenset[int]
     ends: frozenset[int]
     context: int
     stream: Callable[[], TextStream] | None
@@ -102,6 +109,9 @@ def _pieces(request: Request, completions: list[Completion]) -> Generator[Piece,
             report = False
             for sequence, logits in zip(active, rows, strict=True):
                 yield sequence.take(logits)
+            for sequence in active:
+                if sequence.completion.finish is not None:
+                    sequence.release()
             active = [sequence for sequence in active if sequence.completion.finish is None]
     except (Exception, KeyboardInterrupt):
         for sequence in sequences:
@@ -152,13 +162,13 @@ class _Sequence:
         """What this token lets go, and at the end all that was held back; notes why it ends."""
         done = self.completion
         text = self._stop.push(self._stream.push(token)) if self._stream else ""
-        if self._stop.stopped:
+        if self._stop.stopped or token in self._request.stop_tokens:
             done.finish = "stop"
         elif token in self._request.ends:
             done.finish = "end"
         elif len(done.tokens) >= self._most:
             done.finish = "length"
-        if done.finish in ("end", "length") and self._stream:
+        if done.finish and self._stream and not self._stop.stopped:
             text += self._stop.push(self._stream.finish())
             text += "" if self._stop.stopped else self._stop.finish()
         return text

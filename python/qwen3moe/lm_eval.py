@@ -19,6 +19,7 @@ from qwen3moe.chat import CHATML
 from qwen3moe.counts import as_count
 from qwen3moe.errors import ArgumentError, TokenizerError
 from qwen3moe.model import Model
+from qwen3moe.progress import Progress, reporting
 from qwen3moe.scoring import Part, Score, score_parts
 from qwen3moe.tokens import as_tokens
 
@@ -116,15 +117,20 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
             key = json.dumps(request.args)
             groups.setdefault(json.dumps(request.args[1], sort_keys=True), []).append((i, before[key]))
             before[key] += 1
-        for options, members in groups.items():
-            known = self._options(json.loads(options))
-            for chunk in _chunks(members, self._together):
-                prompts = [self._prompt(requests[i].args[0], known["max_tokens"]) for i, _ in chunk]
-                seeds = [known["seed"] + count for _, count in chunk]
-                done = self.model.generate(prompts, **{**known, "seed": seeds}, progress=False).finish()
-                for (i, _), completion in zip(chunk, done, strict=True):
-                    answers[i] = completion.text
-                    self.cache_hook.add_partial("generate_until", requests[i].args, completion.text)
+        with reporting(self._progress(disable_tqdm), "generate", "answers") as report:
+            done = 0
+            for options, members in groups.items():
+                known = self._options(json.loads(options))
+                for chunk in _chunks(members, self._together):
+                    prompts = [self._prompt(requests[i].args[0], known["max_tokens"]) for i, _ in chunk]
+                    seeds = [known["seed"] + count for _, count in chunk]
+                    found = self.model.generate(prompts, **{**known, "seed": seeds}, progress=False).finish()
+                    for (i, _), completion in zip(chunk, found, strict=True):
+                        answers[i] = completion.text
+                        self.cache_hook.add_partial("generate_until", requests[i].args, completion.text)
+                    done += len(chunk)
+                    if report:
+                        report(done, len(requests))
         return answers
 
     def _loglikelihood_tokens(
@@ -151,7 +157,11 @@ class HarnessModel(TemplateLM):  # type: ignore[misc]
         return Part(as_tokens(tokens), len(tokens) - len(continuation))
 
     def _scores(self, parts: list[Part], quiet: bool) -> list[Score]:
-        return score_parts(self.model._core, parts, False if quiet else self.model._progress)
+        return score_parts(self.model._core, parts, self._progress(quiet))
+
+    def _progress(self, quiet: bool) -> Progress:
+        """A bar, as the harness's own models have, unless the model brings a function in its place."""
+        return not quiet and (self.model._progress or True)
 
     def _prompt(self, text: str, max_tokens: int) -> list[int]:
         """The end of the text, with room for what is to come."""

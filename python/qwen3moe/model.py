@@ -201,9 +201,10 @@ class Model:
 
         A prompt is text or token ids. Without a temperature, the largest logit decides; with one, the seed does, and
         the same seed gives the same tokens on every device, for any number of threads and of prompts beside it; several
-        prompts may have a seed each. logits_processor: called with the tokens so far and the logits, returns the logits
-        to choose from. session: to continue, so that what it holds need not be evaluated again; at the end it also
-        holds the prompt and all new tokens but the last.
+        prompts may have a seed each. stop: strings that end the text and are not part of it; control tokens' names as
+        well. logits_processor: called with the tokens so far and the logits, returns the logits to choose from.
+        session: to continue, so that what it holds need not be evaluated again; at the end it also holds the prompt and
+        all new tokens but the last.
         """
         return generate(
             self,
@@ -288,7 +289,10 @@ class Model:
         return perplexity(self._core, tokens, window, stride, convention, beginning, wanted)
 
     def expert_stats(self, text: Text, *, progress: Progress | None = None) -> ExpertStats:
-        """How often each expert of each layer is chosen on a text or its ids, its mean weight, and the entropy."""
+        """How often each expert of each layer is chosen on a text or its ids, its mean weight, and the entropy.
+
+        A text longer than the model's context is looked at in windows of that size.
+        """
         tokens = as_prompt(self, text, "text")
         return expert_stats(self._core, tokens, self._progress if progress is None else progress)
 

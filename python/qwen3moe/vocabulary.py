@@ -53,6 +53,11 @@ class Vocabulary:
     names: dict[str, str]  # the text of special tokens by what a chat template calls them
     chat_template: str | None
 
+    def control(self, text: str) -> int | None:
+        """The control token that is written so."""
+        token = self.ids.get(text)
+        return token if token is not None and self.kinds[token] == Kind.CONTROL else None
+
 
 def read_vocabulary(metadata: Mapping[str, Any]) -> Vocabulary:
     """Refuses what is missing, malformed, or of another kind than Qwen's byte-level BPE."""

@@ -1,6 +1,8 @@
 """Writes the model card from what train.py reports.
 
-python3 python/training/card.py training.json tiny.gguf MODEL.md
+    python3 python/training/card.py training.json tiny.gguf MODEL.md --source "Lib of CPython 3.11.7's source"
+
+--source says what the folder of that name was, which train.py cannot know.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ def loss_curve(run: dict[str, Any]) -> str:
     points = run["curve"]
     most = max(point["validation_loss"] for point in points)
     rows = ["    step   passes   training  validation"]
-    step = max(1, len(points) // 20)
+    step = -(-len(points) // 20)
     for point in [*points[:-1:step], points[-1]]:
         bar = "#" * round(WIDTH * point["validation_loss"] / most)
         rows.append(
@@ -35,11 +37,12 @@ def layers(report: list[dict[str, Any]]) -> str:
         "| ----: | -----------------: | ----------------: | ------------: | -------: | --------------: |",
     ]
     for i, layer in enumerate(report):
-        router, inputs = layer["router"], layer["experts_input"]
+        router, attention, experts = layer["router"], layer["attention_input"], layer["experts_input"]
         rows.append(
             f"| {i} | {router['entropy_bits']:.2f} | {router['margin_median']:.4f} "
-            f"| {router['load_least']:.2f} to {router['load_most']:.2f} | {inputs['kurtosis']:.1f} "
-            f"| {inputs['largest_channel_over_median']:.1f} |"
+            f"| {router['load_least']:.2f} to {router['load_most']:.2f} "
+            f"| {attention['kurtosis']:.1f}, {experts['kurtosis']:.1f} "
+            f"| {attention['largest_channel_over_median']:.1f}, {experts['largest_channel_over_median']:.1f} |"
         )
     return "\n".join(rows)
 
@@ -48,14 +51,15 @@ def command(report: dict[str, Any]) -> str:
     """With all that the result depends on."""
     words = ["batch", "most_passes", "schedules", "outliers", "gain_rate", "seed", "minutes"]
     options = " ".join(f"--{word.replace('_', '-')} {report['arguments'][word]}" for word in words)
-    return f"python3 python/training/train.py --out checkpoint \\\n        {options}"
+    source = "" if report["arguments"]["source"] == "None" else " --source Lib"
+    return f"python3 python/training/train.py --out checkpoint{source} \\\n        {options}"
 
 
 def indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.rstrip().split("\n"))
 
 
-def card(report: dict[str, Any], model: Path) -> str:
+def card(report: dict[str, Any], model: Path, source: str) -> str:
     run, held_out, corpus = report["runs"][report["chosen"]], report["held_out"], report["corpus"]
     others = ", ".join(
         f"{other['curve'][-1]['passes']:.0f} passes {other['curve'][-1]['validation_loss']:.3f}"
@@ -72,7 +76,7 @@ are used, 4,096 tokens, a context of 1,024. Types Q4_K_M, {model.stat().st_size 
 
 ## How it was made
 
-From the source of Python's standard library, {corpus["files"]["train"]} files of
+From the source of Python's standard library ({source}), {corpus["files"]["train"]} files of
 {corpus["characters"]["train"] / 1e6:.1f} million characters, as they are, and their documented functions again by
 themselves and as answers in a chat. `python/training/train.py` trained it with HuggingFace's `Qwen3MoeForCausalLM`
 in bfloat16 on one {report["device"]}, {run["steps"]} steps of {report["tokens_per_step"]} tokens with AdamW, in
@@ -82,10 +86,11 @@ in bfloat16 on one {report["device"]}, {run["steps"]} steps of {report["tokens_p
     python -m qwen3moe quantize checkpoint python/qwen3moe/models/tiny.gguf
     python3 python/training/reference.py checkpoint tests/reference/tiny.npz
     python3 python/training/card.py checkpoint/training.json python/qwen3moe/models/tiny.gguf \\
-        python/qwen3moe/models/MODEL.md
+        python/qwen3moe/models/MODEL.md --source "{source}"
 
-The text is small, so a longer training loses again what it gains by learning by heart. Of trainings of different
-length the one with the least loss on the validation files was kept: {others}.
+The text is small, so a longer training may lose again what it gains by learning by heart. Of trainings of different
+length the one with the least loss on the validation files was kept: {others}. A training ends by
+the clock where that comes before its last step, so another machine makes a model like this one and not the same.
 
 ## Loss
 
@@ -99,10 +104,13 @@ bits per character. On the {corpus["files"]["validation"]} validation files: per
 ## Inside
 
 Routers: the entropy of their probabilities, the median distance between the last expert that is used and the next,
-and how much of the tokens the least and the most used expert gets (0.25 would be even). Activations before the
-experts: kurtosis (3 for a normal distribution), and the largest channel's size over the median's.
+and how much of the tokens the least and the most used expert gets (0.25 would be even). Activations before attention
+and before the experts: kurtosis (3 for a normal distribution), and the largest channel's size over the median's.
 
 {layers(report["layers"])}
+
+Small models grow few outliers by themselves: {report["arguments"]["outliers"]} weights of each norm began at 6
+where the others began at 1.
 
 ## What it writes
 
@@ -123,8 +131,9 @@ def main() -> None:
     parser.add_argument("training", type=Path)
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--source", required=True, help="what the text was, in words")
     args = parser.parse_args()
-    args.out.write_text(card(json.loads(args.training.read_text()), args.model))
+    args.out.write_text(card(json.loads(args.training.read_text()), args.model, args.source))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ import qwen3moe
 from qwen3moe import Model, load_trace, sha256_logits
 from qwen3moe.cli import COMMANDS, main
 from qwen3moe.cli.common import parse_ranges, parse_tokens
+from qwen3moe.cli.parity import Written
+from qwen3moe.devices import available_devices
+from qwen3moe.generation import Completion
+from qwen3moe.tiny import TINY_PATH
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -135,12 +139,31 @@ def test_parity_exits_1_when_bits_differ(run: Run, small_model_path: Path, monke
 
 
 def test_parity_has_a_model_of_its_own(run: Run) -> None:
-    status, out, _ = run("parity")
+    status, out, _ = run("parity", "--device", "cpu")
     assert status == 0 and "tiny.gguf" not in out
     table, completion = out.split("\ndef fibonacci(n):")
     assert table.startswith("| device") and "    " in completion
     document = json.loads(run("parity", "--device", "cpu", "--json")[1])
-    assert document["completion"] == f"def fibonacci(n):{completion}".rstrip()
+    assert document["completion"] == f"def fibonacci(n):{completion}".rstrip() and document["equal"]
+
+
+def test_parity_writes_the_same_on_every_device(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = available_devices()
+    status, out, _ = run("parity")
+    assert status == 0 and (len(devices) == 1 or out.endswith(f"the same tokens on {' and '.join(devices)}\n"))
+    one, other = Completion("a", [1]), Completion("b", [2])
+    assert str(Written({"here": one, "there": one})).endswith("\n\nthe same tokens on here and there")
+    assert str(Written({"here": one, "there": other})).endswith("\n\nTHE TOKENS DIFFER")
+    monkeypatch.setattr("qwen3moe.cli.parity._write", lambda *_: Written({"here": one, "there": other}))
+    status, out, _ = run("parity", "--device", "cpu", "--json")
+    assert status == 1 and json.loads(out)["equal"] is False
+
+
+def test_the_bundled_model_by_its_name(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(run("info", "tiny", "--device", "cpu", "--json")[1])["model"] == str(TINY_PATH)
+    (tmp_path / "tiny").write_text("a file of that name comes first")
+    assert run("info", "tiny", "--device", "cpu")[0] == 2
 
 
 def test_bench(run: Run, small_model_path: Path) -> None:

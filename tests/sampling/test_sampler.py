@@ -45,6 +45,21 @@ def test_choices_equal_the_reference(of, options, seed, position, data):
     assert found == reference.choose(logits, before, seed, position, **options)
 
 
+@pytest.mark.parametrize("options", [dict(top_p=0.6), dict(top_p=0.97), dict(top_k=900), dict(top_k=1500, top_p=0.8)])
+@pytest.mark.parametrize(("n", "below"), [(300, 3.0), (3000, 7.5), (50000, 10.8)], ids=["few", "some", "many"])
+def test_choices_among_many_unlikely_tokens(n, below, options):
+    """One likely token, and others that together are as likely as it: where the cut falls among them shows in draws."""
+    logits = (np.random.default_rng(n).standard_normal(n) * 0.3 - below).astype(np.float32)
+    logits[n // 2] = 0
+    units = reference.candidates(logits, **options)
+    tokens, ends = np.array(list(units)), np.cumsum(list(units.values()))
+    for position in range(300):
+        a, b, _, _ = reference.philox((position, 0, 0, 0), (5, 0))
+        drawn = (b << 32 | a) * int(ends[-1]) >> 64
+        found = sampling.choose(logits, NONE, temperature=1.0, seed=5, position=position, **options)
+        assert found == tokens[np.searchsorted(ends, drawn, side="right")]
+
+
 @settings(max_examples=300, deadline=None)
 @given(LOGITS, st.data())
 def test_log_probabilities_equal_the_reference(of, data):

@@ -30,6 +30,8 @@ def test_run(run, model, small_model_path, tmp_path):
     (tmp_path / "p").write_text(PROMPT)
     for words, stdin in ((("-p", PROMPT), ""), (("-p", f"@{tmp_path / 'p'}"), ""), ((), PROMPT)):
         assert run(*common, *words, stdin=stdin) == (0, expected.text + "\n", "")
+    (decorated,) = model.generate(f"@{PROMPT}", max_tokens=8).finish()
+    assert run(*common, "-p", f"@@{PROMPT}") == (0, decorated.text + "\n", "")
     tokens = ",".join(map(str, model.tokenize(PROMPT)))
     assert run(*common, "--tokens", tokens) == (0, expected.text + "\n", "")
 
@@ -111,7 +113,7 @@ def test_perplexity(run, model, small_model_path, words, options):
     ("words", "message"),
     [
         (["run", "MODEL", "-p", ""], "prompt is empty"),
-        (["run", "MODEL", "-p", "@nothing"], "cannot read nothing"),
+        (["run", "MODEL", "-p", "@nothing"], "for the text '@nothing' write @@nothing"),
         (["run", "MODEL", "-p", "@bytes"], "bytes is no text in UTF-8: byte 1"),
         (["run", "MODEL", "--tokens", "1,x"], "tokens[1] is 'x'"),
         (["run", "MODEL", "-p", "x", "-n", "0"], "max_tokens is 0"),

@@ -1,5 +1,9 @@
 """Generation: the same text however the work is cut, where it ends, and what is left when it fails."""
 
+import copy
+import dataclasses
+import itertools
+import pickle
 import signal
 import threading
 
@@ -8,6 +12,7 @@ import pytest
 
 import qwen3moe
 from qwen3moe import _core
+from qwen3moe.generation import Generation
 from tests.devices import others
 from tests.text.models import spoilt_vocabulary, without_vocabulary
 
@@ -114,6 +119,12 @@ def test_pieces_are_text(model):
     assert (len(pieces), completion.finish, {piece.prompt for piece in pieces}) == (10, "length", {0})
 
 
+def test_pieces_can_be_copied_and_sent(model):
+    (piece,) = model.generate(PROMPT, max_tokens=1)
+    for other in (copy.deepcopy(piece), pickle.loads(pickle.dumps(piece))):
+        assert (type(other), other, vars(other)) == (type(piece), piece, vars(piece))
+
+
 def test_pieces_of_several_prompts(model):
     generation = model.generate(["a", [1, 2], "def"], max_tokens=4)
     pieces = list(generation)
@@ -189,6 +200,14 @@ def test_what_looked_like_a_stop_string_comes_late(model):
     assert completion.text == "".join(pieces)
     pieces, completion = say(model, "hello worl<|im_end|>", stop="world", max_tokens=40)
     assert (completion.text, completion.finish, pieces[-1]) == ("hello worl", "end", "worl")
+
+
+@pytest.mark.parametrize("stop", ["<|im_start|>", ["world", "<|im_start|>"]])
+def test_a_control_token_as_a_stop_string(model, stop):
+    """It shows no text, so it is the token that ends it; what was held back comes first."""
+    pieces, completion = say(model, "hello wor<|im_start|>user", stop=stop, max_tokens=50)
+    assert (completion.text, "".join(pieces), completion.finish) == ("hello wor", "hello wor", "stop")
+    assert completion.tokens[-1:] == model.tokenize("<|im_start|>")
 
 
 def test_most_tokens(model):
@@ -267,6 +286,29 @@ def test_an_end_before_the_end(model):
         assert list(generation) == []
         assert session.tokens.tolist() == [4, 5]
         session.eval([6])
+
+
+def test_what_has_ended_holds_no_memory(model, monkeypatch):
+    """Of several prompts, each lets go of its cache as soon as its text ends."""
+    (end,) = model.tokenize("<|im_end|>")
+    opened = []
+
+    def open_session(context):
+        opened.append(model._core.session(context))
+        return opened[-1]
+
+    def end_the_first(tokens, logits):
+        logits[end] = 1e9 if tokens[0] == 1 else -np.inf
+        return logits
+
+    monkeypatch.setattr("qwen3moe.generate.Generation", lambda request: request)
+    request = model.generate([[1], [2]], max_tokens=5, logits_processor=end_the_first)
+    generation = Generation(dataclasses.replace(request, open_session=open_session))
+    assert [piece.prompt for piece in itertools.islice(generation, 3)] == [0, 1, 1]
+    assert opened[1].position == 2
+    with pytest.raises(qwen3moe.SessionError, match="closed"):
+        opened[0].truncate(0)
+    assert [completion.finish for completion in generation.finish()] == ["end", "length"]
 
 
 def test_a_session_in_use(model):

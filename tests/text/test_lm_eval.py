@@ -97,6 +97,20 @@ def test_samples(model, batch_size):
     assert found == [*texts, model.generate(TEXTS[1], **known).finish()[0].text]
 
 
+def test_progress(model, capsys):
+    ours = HarnessModel(model)
+    texts = instances("generate_until", [(text, {"until": [], "max_gen_toks": 1}) for text in TEXTS])
+    for call, requests, name in (
+        (ours.generate_until, texts, "generate"),
+        (ours.loglikelihood, instances("loglikelihood", PAIRS), "score"),
+        (ours.loglikelihood_rolling, instances("loglikelihood_rolling", [TEXTS[:1]]), "score"),
+    ):
+        call(requests)
+        assert f"{name}: 100%" in capsys.readouterr().err
+        call(requests, disable_tqdm=True)
+        assert capsys.readouterr().err == ""
+
+
 def test_long_prompts_lose_their_beginning(model):
     text = TEXTS[2]
     cut = model.tokenize(text)[-(40 - 8) :]

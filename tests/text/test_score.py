@@ -205,3 +205,14 @@ def test_expert_stats(model, monkeypatch):
 def test_experts_of_one_token(model):
     stats = model.expert_stats([5])
     assert (stats.counts.sum(axis=1) == model.config["experts_used"]).all()
+
+
+def test_experts_of_a_text_longer_than_the_context(tmp_path, monkeypatch):
+    monkeypatch.setattr("qwen3moe.experts._CHUNK", 10)
+    path = qwen3moe.synth(tmp_path / "m.gguf", "small", layers=1, context=16)
+    with qwen3moe.Model.from_gguf(path, "cpu") as short:
+        whole = short.expert_stats(LONG[:40])
+        windows = [short.expert_stats(LONG[i : min(i + 16, 40)]) for i in (0, 16, 32)]
+        assert np.array_equal(whole.counts, sum(window.counts for window in windows))
+        sums = sum(window.counts * window.weights for window in windows)
+        np.testing.assert_allclose(whole.counts * whole.weights, sums)

@@ -14,6 +14,7 @@ import numpy as np
 
 from qwen3moe.errors import ArgumentError, FileError
 from qwen3moe.model import Model
+from qwen3moe.tiny import TINY_PATH
 
 
 class Command(Protocol):
@@ -33,7 +34,7 @@ class Report(Protocol):
 
 
 def add_model(parser: ArgumentParser) -> None:
-    parser.add_argument("model", help="GGUF file, or the first part of a split one")
+    parser.add_argument("model", help="GGUF file, or the first part of a split one; tiny is the bundled model")
     parser.add_argument("--device", default="auto", help="cpu, or auto for the best that is here (default)")
     add_threads(parser)
 
@@ -47,7 +48,9 @@ def add_tokens(parser: ArgumentParser) -> None:
 
 
 def open_model(args: Namespace) -> Model:
-    return Model.from_gguf(args.model, args.device, threads=args.threads, progress=show_progress())
+    bundled = args.model == "tiny" and not Path(args.model).exists()
+    path = TINY_PATH if bundled else args.model
+    return Model.from_gguf(path, args.device, threads=args.threads, progress=show_progress())
 
 
 def show_progress() -> bool:
@@ -55,13 +58,14 @@ def show_progress() -> bool:
 
 
 def read_text(text: str) -> str:
-    """The argument itself, or what stands in the file after an @."""
-    if not text.startswith("@"):
-        return text
+    """The argument itself, or what stands in the file after an @; @@ begins a text with @."""
+    if not text.startswith("@") or text.startswith("@@"):
+        return text.removeprefix("@")
     try:
         return Path(text[1:]).read_text("utf-8")
     except OSError as error:
-        raise FileError(error.errno, f"cannot read {text[1:]}: {error.strerror}") from error
+        hint = f"; for the text {text!r:.40} write @{text}" if isinstance(error, FileNotFoundError) else ""
+        raise FileError(error.errno, f"cannot read {text[1:]}: {error.strerror}{hint}") from error
     except UnicodeDecodeError as error:
         raise ArgumentError(f"{text[1:]} is no text in UTF-8: byte {error.start}") from error
 

@@ -44,7 +44,9 @@ class Run:
 def configure(parser: ArgumentParser) -> None:
     add_model(parser)
     prompt = parser.add_mutually_exclusive_group()
-    prompt.add_argument("-p", "--prompt", metavar="TEXT|@FILE", help="what to continue; by default standard input")
+    prompt.add_argument(
+        "-p", "--prompt", metavar="TEXT|@FILE", help="what to continue (@@ is an @); by default standard input"
+    )
     prompt.add_argument("--tokens", metavar="1,2,3|@FILE", help="token ids in place of text")
     parser.add_argument("--chat", action="store_true", help="the prompt, or each line of the input, is a message")
     parser.add_argument("--system", metavar="TEXT|@FILE", help="a chat's first message")

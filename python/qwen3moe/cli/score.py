@@ -57,7 +57,7 @@ class Windows:
 
 def configure(parser: ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("texts", nargs="+", metavar="TEXT|@FILE", help="texts, or files of a text each")
+    parser.add_argument("texts", nargs="+", metavar="TEXT|@FILE", help="texts (@@ is an @), or files of a text each")
     parser.add_argument("--perplexity", choices=("hf", "llama.cpp"), help="over windows, by this convention")
     parser.add_argument("--window", type=int, metavar="N", help="tokens of a window (default 512)")
     parser.add_argument(
