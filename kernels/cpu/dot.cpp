@@ -83,7 +83,7 @@ QM_FN void dot_small(const Weight& w, Range rows, const Rows& in, const Inputs& 
                         const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
                         const Sums sums = group_sums<Format>(b, x, g);
                         if constexpr (Format::kMin)
-                            f[t][g] = qm_group_min(b.d, b.dmin, sums.high, sums.low, x.sums[2 * g] + x.sums[2 * g + 1]);
+                            f[t][g] = qm_group_min(b.d, b.dmin, sums.high, sums.low, x.sums32[g]);
                         else
                             f[t][g] = qm_group(b.d, sums.high, sums.low);
                     }

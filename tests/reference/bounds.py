@@ -14,7 +14,7 @@ from tests.reference.forward import Array, Reference, rms_norm, softmax
 
 U = 2.0**-20  # a few roundings of float32
 MOST = 32512  # the largest integer of a block
-HALF = 0.52  # of a step: rounding, and that of the scale and its inverse
+HALF = 0.505  # of a step: rounding, and that of the scale and its inverse
 FLOOR = 2.0**-60  # blocks of less are zero
 SMALLEST_EXP = 1e-26  # e^x is zero below -64
 
