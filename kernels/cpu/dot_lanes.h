@@ -16,6 +16,12 @@ QM_FN void prefetch(const std::uint8_t* data, std::uint32_t bytes) {
     for (std::uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 2);
 }
 
+// And into the first, what comes next: the line of a block's digits that is as far into them as `place`, and its sums.
+QM_FN void prefetch_digits(const X16Block* x, int place) {
+    __builtin_prefetch(x->high + 2 * place);
+    if (place == 0) __builtin_prefetch(x->sums32);
+}
+
 // A block of kLanes rows.
 struct alignas(64) LaneTile {
     Lanes q[64];  // word i: values 4i to 4i + 3
@@ -203,9 +209,10 @@ QM_FN void unpack_tile(const RowBases& rows, LaneTile& tile) {
     }
 }
 
-// Adds to sums[t] what the tiles' blocks make of token t's.
+// Adds to sums[t] what the tiles' blocks make of token t's; `soon` are the blocks that come next.
 template <class F, int kTiles, int kTokens>
-void tiles_times(const LaneTile* tiles, const X16Block* const* x, float (*sums)[kTiles * kLanes]) {
+void tiles_times(const LaneTile* tiles, const X16Block* const* x, const X16Block* const* soon,
+                 float (*sums)[kTiles * kLanes]) {
     SameDigits<F> digits[kTokens];
     Totals<kTiles, kTokens> totals;
     for (int t = 0; t < kTokens; t++) {
@@ -213,6 +220,8 @@ void tiles_times(const LaneTile* tiles, const X16Block* const* x, float (*sums)[
         for (int u = 0; u < kTiles; u++) totals.high[t][u] = totals.low[t][u] = splat(0);
     }
     for (int place = 0; place < 256; place += F::kGroup) {
+        if (place % 32 == 0)
+            for (int t = 0; t < kTokens; t++) prefetch_digits(soon[t], place);
         const auto q = [&](int u, int j) __attribute__((always_inline)) { return tiles[u].q[place / 4 + j]; };
         const auto scale = [&](int u) __attribute__((always_inline)) {
             return tiles[u].scales.scale[place / F::kGroup];
@@ -233,11 +242,11 @@ void tiles_times(const LaneTile* tiles, const X16Block* const* x, float (*sums)[
 
 // As many tokens at once as are left, up to kMost.
 template <class F, int kTiles, int kMost>
-QM_FN void tiles_times_few(int tokens, const LaneTile* tiles, const X16Block* const* x,
+QM_FN void tiles_times_few(int tokens, const LaneTile* tiles, const X16Block* const* x, const X16Block* const* soon,
                            float (*sums)[kTiles * kLanes]) {
     if constexpr (kMost > 1)
-        if (tokens < kMost) return tiles_times_few<F, kTiles, kMost - 1>(tokens, tiles, x, sums);
-    tiles_times<F, kTiles, kMost>(tiles, x, sums);
+        if (tokens < kMost) return tiles_times_few<F, kTiles, kMost - 1>(tokens, tiles, x, soon, sums);
+    tiles_times<F, kTiles, kMost>(tiles, x, soon, sums);
 }
 
 // Up to kLanes rows of a matrix, block by block; of fewer a copy with zeros for those that are not there.
@@ -255,12 +264,15 @@ QM_FN RowBases block_of_rows(const Weight& w, Range rows, std::uint32_t block, s
 // Rows of kTiles tiles, the last of which may end early.
 template <class F, int kTiles>
 QM_FN void rows_of_many(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
-    constexpr std::uint32_t bytes = kLanes * F::Format::kBytes;
+    constexpr std::uint32_t bytes = kTiles * kLanes * F::Format::kBytes;
     const std::uint32_t blocks = w.columns / 256;
-    alignas(64) std::uint8_t copy[bytes];
+    alignas(64) std::uint8_t copy[kLanes * F::Format::kBytes];
     for (std::uint32_t t0 = 0; t0 < inputs.count; t0 += kTileTokens) {
         const std::uint32_t tokens = inputs.count - t0 < kTileTokens ? inputs.count - t0 : kTileTokens;
-        const X16Block* x[kTileTokens];
+        // The rows that follow are asked for while there is work between one hint and the next.
+        const std::uint8_t* ahead = w.data + (rows.first + kTiles * kLanes) * w.row_bytes;
+        const std::uint32_t hint = t0 == 0 ? (bytes * kTokensAtOnce / tokens + 64) / 64 * 64 : 0;
+        const X16Block* x[kTileTokens + kTokensAtOnce];  // each token's block, and once more the first ones' next
         alignas(64) float sums[kTileTokens][kTiles * kLanes];
         for (std::uint32_t t = 0; t < tokens; t++) {
             x[t] = in.blocks + std::size_t(inputs.row(t0 + t)) * blocks;
@@ -272,11 +284,13 @@ QM_FN void rows_of_many(const Weight& w, Range rows, const Rows& in, const Input
                 const std::uint32_t first = rows.first + u * kLanes;
                 const Range these{first, rows.last - first < kLanes ? rows.last : first + kLanes};
                 unpack_tile<F>(block_of_rows<F>(w, these, block, copy), tiles[u]);
-                if (t0 == 0) prefetch(w.data + (first + kTiles * kLanes) * w.row_bytes + block * bytes, bytes);
             }
+            for (std::uint32_t t = 0; t < kTokensAtOnce; t++) x[tokens + t] = x[t < tokens ? t : 0] + 1;
             for (std::uint32_t t = 0; t < tokens; t += kTokensAtOnce) {
                 const std::uint32_t here = tokens - t < kTokensAtOnce ? tokens - t : kTokensAtOnce;
-                tiles_times_few<F, kTiles, kTokensAtOnce>(static_cast<int>(here), tiles, x + t, sums + t);
+                tiles_times_few<F, kTiles, kTokensAtOnce>(static_cast<int>(here), tiles, x + t, x + t + here, sums + t);
+                prefetch(ahead, hint);
+                ahead += hint;
             }
             for (std::uint32_t t = 0; t < tokens; t++) x[t]++;
         }
