@@ -223,9 +223,8 @@ void tiles_times(const LaneTile* tiles, const X16Block* const* x, const X16Block
         if (place % 32 == 0)
             for (int t = 0; t < kTokens; t++) prefetch_digits(soon[t], place);
         const auto q = [&](int u, int j) __attribute__((always_inline)) { return tiles[u].q[place / 4 + j]; };
-        const auto scale = [&](int u) __attribute__((always_inline)) {
-            return tiles[u].scales.scale[place / F::kGroup];
-        };
+        const auto scale = [&](int u)
+                               __attribute__((always_inline)) { return tiles[u].scales.scale[place / F::kGroup]; };
         add_group<F, kTiles, kTokens>(q, scale, place, digits, totals);
     }
 #pragma GCC unroll 8
