@@ -1,5 +1,7 @@
 #include "backend/cpu.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -25,11 +27,19 @@ constexpr std::uint32_t kRows = 32;       // rows of a matrix that a thread take
 constexpr std::uint32_t kFewTokens = 16;  // most experts have one of them
 constexpr std::uint32_t kPieces = 8;      // that a thread's share of few tokens' work is cut into
 
+// Whole large pages within a range, as a wish: products write to rows that are pages apart.
+void prefer_large_pages(void* data, std::size_t bytes) {
+    constexpr std::uintptr_t page = 2u << 20;
+    const auto first = reinterpret_cast<std::uintptr_t>(data);
+    const std::uintptr_t begin = (first + page - 1) / page * page, end = (first + bytes) / page * page;
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+}
+
 // Memory that is not touched before it is used.
 template <class T>
 class Array {
   public:
-    explicit Array(std::size_t n) : data_(new T[n]) {}
+    explicit Array(std::size_t n) : data_(new T[n]) { prefer_large_pages(data_.get(), n * sizeof(T)); }
     T* get() const { return data_.get(); }
 
   private:

@@ -1,8 +1,8 @@
 #include "cpu/dot.h"
 
+#include "cpu/dot_floats.h"
 #include "cpu/dot_lanes.h"
 #include "cpu/products.h"
-#include "cpu/tree.h"
 #include "gguf/types.h"
 
 namespace qwen3moe::cpu::QM_SIMD {
@@ -83,7 +83,7 @@ QM_FN void dot_small(const Weight& w, Range rows, const Rows& in, const Inputs& 
                         const X16Block& x = in.blocks[std::size_t(inputs.row(t0 + t)) * blocks + block];
                         const Sums sums = group_sums<Format>(b, x, g);
                         if constexpr (Format::kMin)
-                            f[t][g] = qm_group_min(b.d, b.dmin, sums.high, sums.low, x.sums[2 * g] + x.sums[2 * g + 1]);
+                            f[t][g] = qm_group_min(b.d, b.dmin, sums.high, sums.low, x.sums32[g]);
                         else
                             f[t][g] = qm_group(b.d, sums.high, sums.low);
                     }
@@ -100,29 +100,17 @@ QM_FN void dot_small(const Weight& w, Range rows, const Rows& in, const Inputs& 
     }
 }
 
-template <class Format>
-QM_FN void dot_float(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
-    for (std::uint32_t r = rows.first; r < rows.last; r++) {
-        const std::uint8_t* row = w.data + r * w.row_bytes;
-        for (std::uint32_t t = 0; t < inputs.count; t++) {
-            const float* x = in.values + std::size_t(inputs.row(t)) * in.columns;
-            const auto load = [row](std::uint32_t i) { return Format::load(row + std::size_t(i) * Format::kBytes); };
-            out.put(inputs.output(t), r, dot256(w.columns, load, x));
-        }
-    }
-}
-
 }  // namespace
 
 void dot_rows(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
     using gguf::Type;
     switch (static_cast<Type>(w.type)) {
         case Type::F32:
-            return dot_float<F32>(w, rows, in, inputs, out);
+            return dot_floats<F32>(w, rows, in, inputs, out);
         case Type::F16:
-            return dot_float<F16>(w, rows, in, inputs, out);
+            return dot_floats<F16>(w, rows, in, inputs, out);
         case Type::BF16:
-            return dot_float<BF16>(w, rows, in, inputs, out);
+            return dot_floats<BF16>(w, rows, in, inputs, out);
         case Type::Q8_0:
             return dot_small<Q80>(w, rows, in, inputs, out);
         case Type::Q4_0:

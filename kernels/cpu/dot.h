@@ -26,14 +26,17 @@ struct Outputs {
         place = add ? qm_add(place, value) : value;
     }
 
-    // The columns `rows`, their values side by side.
-    void put_run(std::uint32_t output, Range rows, const float* run) const {
+    // The columns `rows`, at most kMost, their values side by side.
+    template <std::uint32_t kMost>
+    void put_run(std::uint32_t output, Range rows, const float (&run)[kMost]) const {
         float* __restrict place = values + output * stride + rows.first;
         const std::uint32_t n = rows.last - rows.first;
-        if (add)
-            for (std::uint32_t i = 0; i < n; i++) place[i] = qm_add(place[i], run[i]);
+        if (n < kMost)
+            for (std::uint32_t i = 0; i < n; i++) put(output, rows.first + i, run[i]);
+        else if (add)
+            for (std::uint32_t i = 0; i < kMost; i++) place[i] = qm_add(place[i], run[i]);
         else
-            for (std::uint32_t i = 0; i < n; i++) place[i] = run[i];
+            for (std::uint32_t i = 0; i < kMost; i++) place[i] = run[i];
     }
 };
 

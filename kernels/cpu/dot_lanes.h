@@ -16,6 +16,12 @@ QM_FN void prefetch(const std::uint8_t* data, std::uint32_t bytes) {
     for (std::uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 2);
 }
 
+// And into the first, what comes next: the line of a block's digits that is as far into them as `place`, and its sums.
+QM_FN void prefetch_digits(const X16Block* x, int place) {
+    __builtin_prefetch(x->high + 2 * place);
+    if (place == 0) __builtin_prefetch(x->sums32);
+}
+
 // A block of kLanes rows.
 struct alignas(64) LaneTile {
     Lanes q[64];  // word i: values 4i to 4i + 3
@@ -34,20 +40,17 @@ struct SameDigits {
                 out.start_high[g] = -F::Format::kBias * x.sums_high[g];
                 out.start_low[g] = -F::Format::kBias * (x.sums[g] - 256 * x.sums_high[g]);
             }
-        if constexpr (F::Format::kMin)
-            for (int g = 0; g < 8; g++) out.pairs[g] = x.sums[2 * g] + x.sums[2 * g + 1];
     }
 
     Lanes high(int word) const { return splat_at(block->high + 4 * word); }
     Lanes low(int word) const { return splat_at(block->low + 4 * word); }
     Lanes bias_high(int group) const { return splat(start_high[group]); }
     Lanes bias_low(int group) const { return splat(start_low[group]); }
-    Lanes sums(int group) const { return splat(pairs[group]); }
+    Lanes sums(int group) const { return splat(block->sums32[group]); }
     float scale(std::uint32_t) const { return block->scale; }
 
     const X16Block* block;
     std::int32_t start_high[16], start_low[16];  // of a format with a bias: -bias * the sum of the group's digits
-    std::int32_t pairs[8];                       // of one with minima: the sums of 32 values
 };
 
 // The same for kLanes blocks, a lane for each.
@@ -59,12 +62,12 @@ struct alignas(64) OwnDigits {
     Lanes low(int word) const { return digits[64 + word]; }
     Lanes bias_high(int group) const { return start_high[group]; }
     Lanes bias_low(int group) const { return start_low[group]; }
-    Lanes sums(int group) const { return pairs[group]; }
+    Lanes sums(int group) const { return sums32[group]; }
     float scale(std::uint32_t lane) const { return scales[lane]; }
 
     Lanes digits[128];
     Lanes start_high[16], start_low[16];
-    Lanes pairs[8];
+    Lanes sums32[8];
     float scales[kLanes];
 };
 
@@ -75,66 +78,80 @@ QM_FN void prepare(const X16Block* const* x, OwnDigits<F>& out) {
         const X16Block* const* x;
     } const blocks{x};
     for (int i = 0; i < 32; i++) transpose(blocks, 16 * i, out.digits + 4 * i);
-    Lanes sums[16], sums_high[16];
-    for (int i = 0; i < 4; i++) {
-        transpose(blocks, int(offsetof(X16Block, sums)) + 16 * i, sums + 4 * i);
-        transpose(blocks, int(offsetof(X16Block, sums_high)) + 16 * i, sums_high + 4 * i);
-    }
-    if constexpr (OwnDigits<F>::kBiased)
+    if constexpr (OwnDigits<F>::kBiased) {
+        Lanes sums[16], sums_high[16];
+        for (int i = 0; i < 4; i++) {
+            transpose(blocks, int(offsetof(X16Block, sums)) + 16 * i, sums + 4 * i);
+            transpose(blocks, int(offsetof(X16Block, sums_high)) + 16 * i, sums_high + 4 * i);
+        }
         for (int g = 0; g < 16; g++) {
             const Lanes low = subtract(sums[g], left<8>(sums_high[g]));
             out.start_high[g] = multiply(splat(-F::Format::kBias), sums_high[g]);
             out.start_low[g] = multiply(splat(-F::Format::kBias), low);
         }
+    }
     if constexpr (F::Format::kMin)
-        for (int g = 0; g < 8; g++) out.pairs[g] = add(sums[2 * g], sums[2 * g + 1]);
+        for (int i = 0; i < 2; i++) transpose(blocks, int(offsetof(X16Block, sums32)) + 16 * i, out.sums32 + 4 * i);
     for (std::uint32_t r = 0; r < kLanes; r++) out.scales[r] = x[r]->scale;
 }
 
-// The integer sums of kTokens tokens over a block, as they grow.
-template <int kTokens>
+// The integer sums of kTokens tokens over the blocks of kTiles tiles, as they grow.
+template <int kTiles, int kTokens>
 struct Totals {
-    Lanes high[kTokens], low[kTokens];
+    Lanes high[kTokens][kTiles], low[kTokens][kTiles];
 };
 
-// Adds scale * q * digit over the group of values from `place`, whose words are q(0), q(1), ...
-template <class F, int kTokens, class Q, class X>
-QM_FN void add_group(Q q, Lanes scale, int place, const X* x, Totals<kTokens>& totals) {
+// Adds scale * q * digit over the group of values from `place`; the words of tile u are q(u, 0), q(u, 1), ...
+template <class F, int kTiles, int kTokens, class Q, class Scale, class X>
+QM_FN void add_group(Q q, Scale scale, int place, const X* x, Totals<kTiles, kTokens>& totals) {
     constexpr int words = F::kGroup / 4;
     constexpr int most = kSumLimit / (256 * F::kMost);
     constexpr int run = kSumLimit == 0 || most > words ? words : most;
     constexpr bool starts = X::kBiased && kSumLimit == 0;
     const int group = place / F::kGroup;
-    const Lanes factor = spread(scale);
 #pragma GCC unroll 8
     for (int first = 0; first < words; first += run) {
-        Lanes high[kTokens], low[kTokens];
+        Lanes high[kTokens][kTiles], low[kTokens][kTiles];
 #pragma GCC unroll 8
-        for (int t = 0; t < kTokens; t++) {
-            high[t] = starts ? x[t].bias_high(group) : splat(0);
-            low[t] = starts ? x[t].bias_low(group) : splat(0);
-        }
+        for (int t = 0; t < kTokens; t++)
+#pragma GCC unroll 2
+            for (int u = 0; u < kTiles; u++) {
+                high[t][u] = starts ? x[t].bias_high(group) : splat(0);
+                low[t][u] = starts ? x[t].bias_low(group) : splat(0);
+            }
 #pragma GCC unroll 8
         for (int i = first; i < first + run; i++) {
-            const Lanes word = q(i);
+            Lanes word[kTiles];
+#pragma GCC unroll 2
+            for (int u = 0; u < kTiles; u++) word[u] = q(u, i);
 #pragma GCC unroll 8
             for (int t = 0; t < kTokens; t++) {
-                high[t] = dot4(high[t], word, x[t].high(place / 4 + i));
-                low[t] = dot4(low[t], word, x[t].low(place / 4 + i));
+                const Lanes digits_high = x[t].high(place / 4 + i), digits_low = x[t].low(place / 4 + i);
+#pragma GCC unroll 2
+                for (int u = 0; u < kTiles; u++) {
+                    high[t][u] = dot4(high[t][u], word[u], digits_high);
+                    low[t][u] = dot4(low[t][u], word[u], digits_low);
+                }
             }
         }
+#pragma GCC unroll 2
+        for (int u = 0; u < kTiles; u++) {
+            const Lanes factor = spread(scale(u));
 #pragma GCC unroll 8
-        for (int t = 0; t < kTokens; t++) {
-            totals.high[t] = scaled(totals.high[t], factor, high[t]);
-            totals.low[t] = scaled(totals.low[t], factor, low[t]);
+            for (int t = 0; t < kTokens; t++) {
+                totals.high[t][u] = scaled(totals.high[t][u], factor, high[t][u]);
+                totals.low[t][u] = scaled(totals.low[t][u], factor, low[t][u]);
+            }
         }
     }
     if constexpr (X::kBiased && !starts)
+#pragma GCC unroll 2
+        for (int u = 0; u < kTiles; u++)
 #pragma GCC unroll 8
-        for (int t = 0; t < kTokens; t++) {
-            totals.high[t] = add(totals.high[t], multiply(scale, x[t].bias_high(group)));
-            totals.low[t] = add(totals.low[t], multiply(scale, x[t].bias_low(group)));
-        }
+            for (int t = 0; t < kTokens; t++) {
+                totals.high[t][u] = add(totals.high[t][u], multiply(scale(u), x[t].bias_high(group)));
+                totals.low[t][u] = add(totals.low[t][u], multiply(scale(u), x[t].bias_low(group)));
+            }
 }
 
 // The blocks' floats: what each adds to its row.
@@ -165,18 +182,19 @@ QM_FN void blocks_of_one(const std::uint8_t* p, const OwnDigits<F>& x, float* ou
     const Consecutive blocks{p, F::Format::kBytes};
     LaneScales scales;
     F::scales(blocks, scales);
-    Totals<1> totals{{splat(0)}, {splat(0)}};
+    Totals<1, 1> totals{{{splat(0)}}, {{splat(0)}}};
 #pragma GCC unroll 4
     for (int c = 0; c < kChunks; c++) {
         Lanes read[F::kWords];
         F::read(blocks, c, read);
 #pragma GCC unroll 4
         for (int i = 0; i < kChunkWords; i += words) {
-            const auto q = [&](int j) __attribute__((always_inline)) { return F::q(read, c, i + j); };
-            add_group<F, 1>(q, scales.scale[F::place(c, i) / F::kGroup], F::place(c, i), &x, totals);
+            const auto q = [&](int, int j) __attribute__((always_inline)) { return F::q(read, c, i + j); };
+            const auto scale = [&](int) { return scales.scale[F::place(c, i) / F::kGroup]; };
+            add_group<F, 1, 1>(q, scale, F::place(c, i), &x, totals);
         }
     }
-    block_terms<F>(scales, x, totals.high[0], totals.low[0], out);
+    block_terms<F>(scales, x, totals.high[0][0], totals.low[0][0], out);
 }
 
 template <class F>
@@ -191,45 +209,43 @@ QM_FN void unpack_tile(const RowBases& rows, LaneTile& tile) {
     }
 }
 
-template <class F, int kTokens>
-void tile_times(const LaneTile& tile, const X16Block* const* x, float (*sums)[kLanes]) {
+// Adds to sums[t] what the tiles' blocks make of token t's; `soon` are the blocks that come next.
+template <class F, int kTiles, int kTokens>
+void tiles_times(const LaneTile* tiles, const X16Block* const* x, const X16Block* const* soon,
+                 float (*sums)[kTiles * kLanes]) {
     SameDigits<F> digits[kTokens];
-    Totals<kTokens> totals;
+    Totals<kTiles, kTokens> totals;
     for (int t = 0; t < kTokens; t++) {
         SameDigits<F>::prepare(*x[t], digits[t]);
-        totals.high[t] = totals.low[t] = splat(0);
+        for (int u = 0; u < kTiles; u++) totals.high[t][u] = totals.low[t][u] = splat(0);
     }
     for (int place = 0; place < 256; place += F::kGroup) {
-        const auto q = [&](int j) __attribute__((always_inline)) { return tile.q[place / 4 + j]; };
-        add_group<F, kTokens>(q, tile.scales.scale[place / F::kGroup], place, digits, totals);
+        if (place % 32 == 0)
+            for (int t = 0; t < kTokens; t++) prefetch_digits(soon[t], place);
+        const auto q = [&](int u, int j) __attribute__((always_inline)) { return tiles[u].q[place / 4 + j]; };
+        const auto scale = [&](int u)
+                               __attribute__((always_inline)) { return tiles[u].scales.scale[place / F::kGroup]; };
+        add_group<F, kTiles, kTokens>(q, scale, place, digits, totals);
     }
 #pragma GCC unroll 8
-    for (int t = 0; t < kTokens; t++) {
-        alignas(64) float terms[kLanes];
-        block_terms<F>(tile.scales, digits[t], totals.high[t], totals.low[t], terms);
+    for (int t = 0; t < kTokens; t++)
+#pragma GCC unroll 2
+        for (int u = 0; u < kTiles; u++) {
+            alignas(64) float terms[kLanes];
+            block_terms<F>(tiles[u].scales, digits[t], totals.high[t][u], totals.low[t][u], terms);
+            float* sum = sums[t] + u * kLanes;
 #pragma GCC unroll 1
-        for (std::uint32_t r = 0; r < kLanes; r++) sums[t][r] = qm_add(sums[t][r], terms[r]);
-    }
+            for (std::uint32_t r = 0; r < kLanes; r++) sum[r] = qm_add(sum[r], terms[r]);
+        }
 }
 
 // As many tokens at once as are left, up to kMost.
-template <class F, int kMost>
-QM_FN void tile_times_few(int tokens, const LaneTile& tile, const X16Block* const* x, float (*sums)[kLanes]) {
+template <class F, int kTiles, int kMost>
+QM_FN void tiles_times_few(int tokens, const LaneTile* tiles, const X16Block* const* x, const X16Block* const* soon,
+                           float (*sums)[kTiles * kLanes]) {
     if constexpr (kMost > 1)
-        if (tokens < kMost) return tile_times_few<F, kMost - 1>(tokens, tile, x, sums);
-    tile_times<F, kMost>(tile, x, sums);
-}
-
-template <class F, class XOf>
-QM_FN void block_of_many(const RowBases& rows, std::uint32_t tokens, XOf x_of, float (*sums)[kLanes]) {
-    LaneTile tile;
-    unpack_tile<F>(rows, tile);
-    for (std::uint32_t t = 0; t < tokens; t += kTokensAtOnce) {
-        const std::uint32_t here = tokens - t < kTokensAtOnce ? tokens - t : kTokensAtOnce;
-        const X16Block* x[kTokensAtOnce];
-        for (std::uint32_t i = 0; i < here; i++) x[i] = x_of(t + i);
-        tile_times_few<F, kTokensAtOnce>(static_cast<int>(here), tile, x, sums + t);
-    }
+        if (tokens < kMost) return tiles_times_few<F, kTiles, kMost - 1>(tokens, tiles, x, soon, sums);
+    tiles_times<F, kTiles, kMost>(tiles, x, soon, sums);
 }
 
 // Up to kLanes rows of a matrix, block by block; of fewer a copy with zeros for those that are not there.
@@ -244,29 +260,40 @@ QM_FN RowBases block_of_rows(const Weight& w, Range rows, std::uint32_t block, s
     return {copy, bytes};
 }
 
-template <class F>
+// Rows of kTiles tiles, the last of which may end early.
+template <class F, int kTiles>
 QM_FN void rows_of_many(const Weight& w, Range rows, const Rows& in, const Inputs& inputs, const Outputs& out) {
+    constexpr std::uint32_t bytes = kTiles * kLanes * F::Format::kBytes;
     const std::uint32_t blocks = w.columns / 256;
-    for (std::uint32_t r0 = rows.first; r0 < rows.last; r0 += kLanes) {
-        const Range these{r0, rows.last - r0 < kLanes ? rows.last : r0 + kLanes};
-        alignas(64) std::uint8_t copy[kLanes * F::Format::kBytes];
-        for (std::uint32_t t0 = 0; t0 < inputs.count; t0 += kTileTokens) {
-            const std::uint32_t tokens = inputs.count - t0 < kTileTokens ? inputs.count - t0 : kTileTokens;
-            alignas(64) float sums[kTileTokens][kLanes];
-            for (std::uint32_t t = 0; t < tokens; t++)
-                for (std::uint32_t r = 0; r < kLanes; r++) sums[t][r] = 0.0f;
-            for (std::uint32_t block = 0; block < blocks; block++) {
-                const RowBases bases = block_of_rows<F>(w, these, block, copy);
-                if (t0 == 0)
-                    prefetch(w.data + (r0 + kLanes) * w.row_bytes + block * (kLanes * F::Format::kBytes),
-                             kLanes * F::Format::kBytes);
-                const auto x_of = [&](std::uint32_t t) {
-                    return in.blocks + std::size_t(inputs.row(t0 + t)) * blocks + block;
-                };
-                block_of_many<F>(bases, tokens, x_of, sums);
-            }
-            for (std::uint32_t t = 0; t < tokens; t++) out.put_run(inputs.output(t0 + t), these, sums[t]);
+    alignas(64) std::uint8_t copy[kLanes * F::Format::kBytes];
+    for (std::uint32_t t0 = 0; t0 < inputs.count; t0 += kTileTokens) {
+        const std::uint32_t tokens = inputs.count - t0 < kTileTokens ? inputs.count - t0 : kTileTokens;
+        // The rows that follow are asked for while there is work between one hint and the next.
+        const std::uint8_t* ahead = w.data + (rows.first + kTiles * kLanes) * w.row_bytes;
+        const std::uint32_t hint = t0 == 0 ? (bytes * kTokensAtOnce / tokens + 64) / 64 * 64 : 0;
+        const X16Block* x[kTileTokens + kTokensAtOnce];  // each token's block, and once more the first ones' next
+        alignas(64) float sums[kTileTokens][kTiles * kLanes];
+        for (std::uint32_t t = 0; t < tokens; t++) {
+            x[t] = in.blocks + std::size_t(inputs.row(t0 + t)) * blocks;
+            for (std::uint32_t r = 0; r < kTiles * kLanes; r++) sums[t][r] = 0.0f;
         }
+        for (std::uint32_t block = 0; block < blocks; block++) {
+            LaneTile tiles[kTiles];
+            for (std::uint32_t u = 0; u < kTiles; u++) {
+                const std::uint32_t first = rows.first + u * kLanes;
+                const Range these{first, rows.last - first < kLanes ? rows.last : first + kLanes};
+                unpack_tile<F>(block_of_rows<F>(w, these, block, copy), tiles[u]);
+            }
+            for (std::uint32_t t = 0; t < kTokensAtOnce; t++) x[tokens + t] = x[t < tokens ? t : 0] + 1;
+            for (std::uint32_t t = 0; t < tokens; t += kTokensAtOnce) {
+                const std::uint32_t here = tokens - t < kTokensAtOnce ? tokens - t : kTokensAtOnce;
+                tiles_times_few<F, kTiles, kTokensAtOnce>(static_cast<int>(here), tiles, x + t, x + t + here, sums + t);
+                prefetch(ahead, hint);
+                ahead += hint;
+            }
+            for (std::uint32_t t = 0; t < tokens; t++) x[t]++;
+        }
+        for (std::uint32_t t = 0; t < tokens; t++) out.put_run(inputs.output(t0 + t), rows, sums[t]);
     }
 }
 
@@ -314,9 +341,16 @@ void dot_lanes(const Weight& w, Range rows, const Rows& in, const Inputs& inputs
     std::uint32_t phases = 1;
     while (phases * kLanes % blocks != 0) phases++;
     if (inputs.count == 1 && phases <= kMostPhases)
-        rows_of_one<F>(w, rows, in.blocks + std::size_t(inputs.row(0)) * blocks, phases, out, inputs.output(0));
-    else
-        rows_of_many<F>(w, rows, in, inputs, out);
+        return rows_of_one<F>(w, rows, in.blocks + std::size_t(inputs.row(0)) * blocks, phases, out, inputs.output(0));
+    constexpr std::uint32_t whole = kTilesAtOnce * kLanes;
+    for (std::uint32_t r = rows.first, end; r < rows.last; r = end) {
+        const std::uint32_t left = rows.last - r, most = left > whole - kLanes ? whole : kLanes;
+        end = left < most ? rows.last : r + most;
+        if (most == whole)
+            rows_of_many<F, kTilesAtOnce>(w, {r, end}, in, inputs, out);
+        else
+            rows_of_many<F, 1>(w, {r, end}, in, inputs, out);
+    }
 }
 
 }  // namespace qwen3moe::cpu::QM_SIMD

@@ -55,7 +55,7 @@ struct Consecutive {
 #if QM_LANES == 16
 
 using Lanes = __m512i;
-inline constexpr int kTokensAtOnce = 6;  // two sums and two totals of each are in registers
+inline constexpr int kTilesAtOnce = 2, kTokensAtOnce = 3;  // two sums and two totals of each are in registers
 inline constexpr int kSumLimit = 0;
 
 QM_FN Lanes load(const void* p) { return _mm512_load_si512(p); }
@@ -103,7 +103,7 @@ QM_FN void transpose(const Rows& rows, int offset, Lanes* words) {
 #elif QM_LANES == 8
 
 using Lanes = __m256i;
-inline constexpr int kTokensAtOnce = 3;
+inline constexpr int kTilesAtOnce = 1, kTokensAtOnce = 3;
 inline constexpr int kSumLimit = 32767;  // a lane's sum is two int16, which a scale's two halves multiply
 
 QM_FN Lanes load(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
@@ -149,7 +149,7 @@ QM_FN void transpose(const Rows& rows, int offset, Lanes* words) {
 #else
 
 using Lanes = int32x4_t;
-inline constexpr int kTokensAtOnce = 6;
+inline constexpr int kTilesAtOnce = 2, kTokensAtOnce = 3;
 inline constexpr int kSumLimit = 0;
 
 QM_FN Lanes load(const void* p) { return vld1q_s32(static_cast<const std::int32_t*>(p)); }

@@ -98,9 +98,8 @@ QM_FN Sums group_sums(const Block& b, const X16Block& x, std::uint32_t group) {
     Sums sums = reduce(_mm256_dpbusd_epi32(_mm256_setzero_si256(), q, load(x.high)),
                        _mm256_dpbusd_epi32(_mm256_setzero_si256(), q, load(x.low)));
     const std::int32_t sum_high = x.sums_high[2 * group] + x.sums_high[2 * group + 1];
-    const std::int32_t sum = x.sums[2 * group] + x.sums[2 * group + 1];
     sums.high -= Format::kBias * sum_high;
-    sums.low -= Format::kBias * (sum - 256 * sum_high);
+    sums.low -= Format::kBias * (x.sums32[group] - 256 * sum_high);
     return sums;
 }
 

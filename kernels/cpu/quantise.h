@@ -44,6 +44,7 @@ inline void quantise_row(const float* x, std::uint32_t n, X16Block* out) {
             out->sums[j] = 256 * high + low;
             out->sums_high[j] = high;
         }
+        for (int j = 0; j < 8; j++) out->sums32[j] = out->sums[2 * j] + out->sums[2 * j + 1];
     }
 }
 

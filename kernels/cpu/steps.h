@@ -18,6 +18,7 @@ struct alignas(64) X16Block {
     std::int8_t low[256];
     std::int32_t sums[16];       // of X over 16 values each: weights with a minimum need them
     std::int32_t sums_high[16];  // and of the high digits: weights with a bias need both
+    std::int32_t sums32[8];      // of X over 32 values each
     float scale;
 };
 

@@ -5,12 +5,17 @@
 
 namespace qwen3moe::cpu::QM_SIMD {
 
-// The halving tree over 256 partial sums.
-QM_FN float tree256(float* p) {
-    for (int half = 128; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) p[i] = qm_add(p[i], p[i + half]);
-    return p[0];
+// The halving tree over 2 * kHalf partial sums.
+template <int kHalf>
+QM_FN float tree(float* p) {
+#pragma GCC unroll 1  // a loop becomes vector code, its copies side by side do not
+    for (int i = 0; i < kHalf; i++) p[i] = qm_add(p[i], p[i + kHalf]);
+    if constexpr (kHalf > 1)
+        return tree<kHalf / 2>(p);
+    else
+        return p[0];
 }
+QM_FN float tree256(float* p) { return tree<128>(p); }
 
 // dot256: partial sum i takes elements i, i + 256, i + 512, ...
 template <class Load>

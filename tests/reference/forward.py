@@ -21,6 +21,7 @@ class Reference:
 
     config: dict[str, Any]
     tensors: dict[str, Array]
+    quantised: frozenset[str]  # those that activations meet as integers
 
     @staticmethod
     def load(path: str) -> Reference:
@@ -44,41 +45,47 @@ class Reference:
             "eps": float(np.float32(field("attention.layer_norm_rms_epsilon"))),
             "rope_base": float(field("rope.freq_base")),
         }
-        return Reference(config, tensors)
+        quantised = frozenset(t.name for t in reader.tensors if t.tensor_type.name not in ("F32", "F16", "BF16"))
+        return Reference(config, tensors, quantised)
 
-    def forward(self, tokens: list[int], trace: dict[str, Array] | None = None) -> Array:
-        """Logits of all positions, [n, vocab]. `trace` is filled with every stage under the package's names."""
+    def forward(
+        self, tokens: list[int], trace: dict[str, Array] | None = None, given: dict[str, Array] | None = None
+    ) -> Array:
+        """Logits of all positions, [n, vocab]. `trace` is filled with every stage under the package's names.
+
+        given: what stages were elsewhere. Each then follows from these, and shows its own error alone.
+        """
         c, w = self.config, self.tensors
-        seen = {} if trace is None else trace
-        x = w["token_embd.weight"][np.asarray(tokens)]
-        seen["embed"] = x.copy()
-        for layer in range(c["layers"]):
-            x = self._layer(layer, x, seen)
-        x = rms_norm(x, w["output_norm.weight"], c["eps"])
-        seen["final_norm"] = x
-        logits = x @ w.get("output.weight", w["token_embd.weight"]).T
-        seen["logits"] = logits
-        return logits
 
-    def _layer(self, layer: int, x: Array, seen: dict[str, Array]) -> Array:
+        def see(name: str, value: Array) -> Array:
+            if trace is not None:
+                trace[name] = value.copy()
+            return value if given is None else given[name].reshape(value.shape)
+
+        x = see("embed", w["token_embd.weight"][np.asarray(tokens)])
+        for layer in range(c["layers"]):
+            x = self._layer(layer, x, see)
+        x = see("final_norm", rms_norm(x, w["output_norm.weight"], c["eps"]))
+        return see("logits", x @ w.get("output.weight", w["token_embd.weight"]).T)
+
+    def _layer(self, layer: int, x: Array, see_any: Any) -> Array:
         c = self.config
 
         def w(name: str) -> Array:
             return self.tensors[f"blk.{layer}.{name}.weight"]
 
         def see(name: str, value: Array) -> Array:
-            seen[f"layers.{layer}.{name}"] = value.copy()
-            return value
+            seen: Array = see_any(f"layers.{layer}.{name}", value)
+            return seen
 
         n = len(x)
         h = see("attn_norm", rms_norm(x, w("attn_norm"), c["eps"]))
         q, k, v = see("q", h @ w("attn_q").T), see("k", h @ w("attn_k").T), see("v", h @ w("attn_v").T)
         q = rope(rms_norm(q.reshape(n, c["heads"], -1), w("attn_q_norm"), c["eps"]), c["rope_base"])
         k = rope(rms_norm(k.reshape(n, c["kv_heads"], -1), w("attn_k_norm"), c["eps"]), c["rope_base"])
-        see("q_rope", q.reshape(n, -1))
-        see("k_rope", k.reshape(n, -1))
+        q, k = see("q_rope", q), see("k_rope", k)
         x = x + see("attn_out", attention(q, k, v.reshape(n, c["kv_heads"], -1))) @ w("attn_output").T
-        see("post_attn_residual", x)
+        x = see("post_attn_residual", x)
         h = see("ffn_norm", rms_norm(x, w("ffn_norm"), c["eps"]))
         x = x + see("moe_ffn_out", self._experts(h, w, see))
         return see("post_ffn_residual", x)
