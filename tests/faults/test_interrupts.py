@@ -19,6 +19,12 @@ LONGEST = 0.2  # seconds
 DEVICES = ["cpu", *others()]
 
 
+def memory_in_use():
+    """Bytes of this process that no file stands behind."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024
+
+
 class Looks:
     """The calling thread's processor time whenever Python is asked for signals, of which one always waits."""
 
@@ -71,6 +77,45 @@ def test_a_load_is_short(large_vocabulary):
         qwen3moe.Model.from_gguf(large_vocabulary, "cpu").close()
         times.append(time.thread_time() - start)
     assert min(times) < LONGEST
+
+
+@pytest.fixture(scope="module")
+def large_weights(tmp_path_factory):
+    """A file whose weights take a device a while to receive: a third of a gigabyte."""
+    path = tmp_path_factory.mktemp("weights") / "m.gguf"
+    return qwen3moe.synth(path, "small", types="Q4_K_M", layers=4, hidden=2048, experts=32, ff=768)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_load_looks_for_signals(large_weights, device):
+    """While weights travel to a device, of which the thread may spend most asleep, there are looks all the time."""
+    with Looks() as looks:
+        start = time.monotonic()
+        qwen3moe.Model.from_gguf(large_weights, device).close()
+        took = time.monotonic() - start
+    assert looks.longest() < LONGEST
+    assert len(looks.times) - 2 >= int(2 * took)  # all but the first and the last
+
+
+@pytest.mark.parametrize("device", others())
+def test_ctrl_c_ends_a_load(large_weights, small_model_path, device):
+    """The device is as it was: the next model has its memory, and is right."""
+    with qwen3moe.Model.from_gguf(small_model_path, "cpu") as model:
+        expected = model.forward([1, 2, 3])
+    free = memory_in_use()
+    for delay in (0.0, 0.05, 0.15, 0.3):
+        when = threading.Event()
+        threading.Timer(delay, when.set).start()
+
+        def work():
+            for _ in range(1000):
+                qwen3moe.Model.from_gguf(large_weights, device).close()
+
+        assert interrupted(work, when)
+        settle()
+    assert memory_in_use() - free < 100 << 20
+    with qwen3moe.Model.from_gguf(small_model_path, device) as model:
+        assert np.array_equal(model.forward([1, 2, 3]), expected)
 
 
 def interrupted(work, when):

@@ -16,7 +16,7 @@ std::uint64_t blocks_of(const gguf::Tensor& t) { return t.data.size() / info(t.t
 // The file's bytes pass through two pinned chunks: one is filled while the other travels.
 class Uploader {
   public:
-    explicit Uploader(cudaStream_t stream) : stream_(stream) {}
+    Uploader(cudaStream_t stream, const Poll& poll) : stream_(stream), poll_(poll) {}
 
     void upload(const gguf::Tensor& tensor, const Weight& to) {
         const std::uint32_t block_bytes = info(tensor.type).bytes;
@@ -26,6 +26,7 @@ class Uploader {
             Lane& lane = lanes_[next_++ % 2];
             const std::uint64_t count = std::min(most, blocks - first);
             const std::size_t bytes = count * block_bytes;
+            if (poll_) poll_();
             lane.sent.wait("uploading weights");
             std::memcpy(lane.host.as<std::byte>(), tensor.data.data() + first * block_bytes, bytes);
             check(cudaMemcpyAsync(lane.device.get(), lane.host.as<void>(), bytes, cudaMemcpyHostToDevice, stream_),
@@ -47,6 +48,7 @@ class Uploader {
         Event sent;
     };
     cudaStream_t stream_;
+    const Poll& poll_;
     Lane lanes_[2];
     unsigned next_ = 0;
 };
@@ -79,10 +81,10 @@ std::uint64_t DeviceWeights::place(std::byte* base) {
     return arena.bytes();
 }
 
-void DeviceWeights::upload(cudaStream_t stream) {
+void DeviceWeights::upload(cudaStream_t stream, const Poll& poll) {
     memory_ = std::make_unique<Memory>(bytes_ - 2 * kChunk);
     place(static_cast<std::byte*>(memory_->get()));
-    Uploader uploader(stream);
+    Uploader uploader(stream, poll);
     for (const gguf::Tensor* t : tensors_) uploader.upload(*t, placed_.at(t));
     check(cudaStreamSynchronize(stream), "uploading weights");
 }
