@@ -1,4 +1,4 @@
-"""What receipts of GPUs say of speed and memory."""
+"""What receipts say: of speed and memory on GPUs, of how long the fuzzers ran."""
 
 import json
 from pathlib import Path
@@ -25,3 +25,8 @@ def test_throughput(receipt):
 @pytest.mark.parametrize("receipt", about("memory_share"))
 def test_memory(receipt):
     assert checks.memory(receipt) == []
+
+
+@pytest.mark.parametrize("receipt", about("executions"))
+def test_fuzzing(receipt):
+    assert checks.fuzzing(receipt) == []
