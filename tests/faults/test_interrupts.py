@@ -105,9 +105,9 @@ def test_ctrl_c_ends_a_load(large_weights, small_model_path, device):
     free = memory_in_use()
     for delay in (0.0, 0.05, 0.15, 0.3):
         when = threading.Event()
-        threading.Timer(delay, when.set).start()
 
         def work():
+            threading.Timer(delay, when.set).start()
             for _ in range(1000):
                 qwen3moe.Model.from_gguf(large_weights, device).close()
 
