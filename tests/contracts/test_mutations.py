@@ -31,6 +31,10 @@ def remove_a_planted_fault(catalogue, gpu):
     object.__setattr__(catalogue, "tests", catalogue.tests - {"tests/claims/test_planted.py::test_a_dropped_tail"})
 
 
+def forget_a_fault(catalogue, gpu):
+    del entry(gpu, "falsification_tests", PARITY)["fault"]
+
+
 def rename_a_falsifier(catalogue, gpu):
     entry(gpu, "falsification_tests", PARITY)["id"] = "FALSIFY-QW3-MOE-GPU-PARITY-003"
 
@@ -117,6 +121,7 @@ def take_another_name(catalogue, gpu):
 SEALED = {
     remove_a_test: rf"{PARITY}: test tests/claims/.*::test_parity is not in the suite; restore the test",
     remove_a_planted_fault: rf"{PARITY}: shown_by tests/claims/.*::test_a_dropped_tail is not in the suite",
+    forget_a_fault: rf"falsification_tests.{PARITY}: 'fault' is a required property",
     rename_a_falsifier: rf"AC_GPU_MOE_001: bound to {PARITY}, which is no falsifier here",
     rename_a_test: rf"{PARITY}: test .*::test_near_parity is not in the suite",
     rename_an_obligation_to_anothers: r"AC_GPU_MOE_002: is an id of .*gpu-v1.yaml already",

@@ -9,7 +9,7 @@ from tests.arithmetic import formats
 from tests.gguf.build import ARRAY, BOOL, F32, I16, STRING, TENSOR_TYPES, U8, U32, Tensor, entry, gguf
 from tests.gguf.hostile import CASES
 
-LARGEST = {"reader": 4096, "forward": 98304}
+LARGEST = {"reader": 1024, "forward": 98304}
 
 
 def sound():
