@@ -68,6 +68,13 @@ def outcome(target: str, figures: Mapping[str, Any]) -> bool:
     return not checks.fuzzing({"figures": {target: figures}})
 
 
+def words(options: argparse.Namespace) -> list[str]:
+    """What was asked for, without the places where it was."""
+    asked = [options.target, "--seconds", options.seconds, "--jobs", options.jobs]
+    asked += ["--executions", options.executions] if options.executions else []
+    return [str(word) for word in asked]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("target", choices=list(COVERS))
@@ -88,7 +95,7 @@ def main() -> int:
     passed = outcome(options.target, figures)
     write_receipt(
         options.out,
-        command=f"python -m tests.fuzz.record {options.target} --seconds {options.seconds} --jobs {options.jobs}",
+        command=" ".join(["python -m tests.fuzz.record", *words(options)]),
         device=describe_device("cpu"),
         figures={options.target: figures},
         falsifiers={FALSIFIERS[options.target]: passed},
