@@ -59,7 +59,7 @@ class Bench:
         self.patch = monkeypatch.setattr
         self.environment = monkeypatch.setenv
         self.search = monkeypatch.syspath_prepend
-        self.items = monkeypatch.setitem
+        self.patch_item = monkeypatch.setitem
         self.folder = folder
 
     @property

@@ -102,7 +102,7 @@ def seeds_of_zeros(bench):
     """The fuzzers start from models whose weights are all zero."""
     yield lambda: test_seeds.test_seeds_reach_the_forward_pass(bench.folder, "Q8_0")
     bench.wrap(formats, "random_rows", lambda real, *args: 0 * real(*args))
-    bench.items(test_seeds.FORWARD, "Q8_0", seeds.model("Q8_0"))
+    bench.patch_item(test_seeds.FORWARD, "Q8_0", seeds.model("Q8_0"))
     yield lambda: test_seeds.test_seeds_reach_the_forward_pass(bench.folder, "Q8_0")
 
 
