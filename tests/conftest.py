@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import qwen3moe
-from tests.gguf import mutations
 
 
 def pytest_configure() -> None:
@@ -43,9 +42,3 @@ def model(small_model_path: Path) -> Iterator[qwen3moe.Model]:
     """The small model, open on the CPU."""
     with qwen3moe.Model.from_gguf(small_model_path, "cpu") as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def reader_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reader as a program of which any check can be taken away."""
-    return mutations.build(tmp_path_factory.mktemp("mutations"))

@@ -244,3 +244,6 @@ def test_covers_of_a_gpu():
 def test_imports_are_followed():
     found = with_imports(["tests/claims/test_sub_stages.py"], ROOT)
     assert {"tests/claims/altered.py", "tests/gguf/build.py", "tests/devices.py", "tests/conftest.py"} <= found
+    found = with_imports(["tests/gguf/test_hostile.py"], ROOT)
+    assert {"tests/gguf/hostile_split.py", "tests/gguf/case.py"} <= found  # by `from . import`
+    assert all((ROOT / name).is_file() for name in found)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.gguf import hostile_split
@@ -193,9 +194,20 @@ def build(folder: Path) -> Path:
     return program
 
 
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+@cache
+def program() -> Path:
+    """The program, built once for all in this process that ask for it."""
+    return build(Path(_folder().name))
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
-        reader = Reader(Path(folder), CORPUS, build(Path(folder)))
+        reader = Reader(Path(folder), CORPUS, program())
         with ThreadPoolExecutor(WORKERS) as pool:
             outcomes = list(pool.map(reader.without, range(-1, len(CHECKS))))
     sound, *outcomes = outcomes

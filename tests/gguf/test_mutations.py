@@ -6,14 +6,27 @@ import shutil
 import pytest
 
 from qwen3moe.contracts.sources import find_tests
-from tests.gguf.mutations import CHECKED, CHECKS, CORPUS, ELSEWHERE, ROOT, Outcome, Reader, checks, parts, source, spans
+from tests.gguf.mutations import (
+    CHECKED,
+    CHECKS,
+    CORPUS,
+    ELSEWHERE,
+    ROOT,
+    Outcome,
+    Reader,
+    checks,
+    parts,
+    program,
+    source,
+    spans,
+)
 
 pytestmark = pytest.mark.skipif(not shutil.which("g++"), reason="g++ is not installed")
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory, reader_program):
-    return Reader(tmp_path_factory.mktemp("reader"), CORPUS, reader_program)
+def reader(tmp_path_factory):
+    return Reader(tmp_path_factory.mktemp("reader"), CORPUS, program())
 
 
 # Refusals that no condition of their own stands before: the two voices, and an unknown value type.

@@ -21,7 +21,7 @@ from tests.proofs import test_reader as proofs
 def a_reader_without_a_check(bench):
     """The reader does not look whether an offset is a multiple of the alignment."""
     case = next(case for case in test_hostile.CASES if case.name.startswith("offset_1_for_alignment"))
-    reader = mutations.Reader(bench.folder, [case], bench.fixture("reader_program"))
+    reader = mutations.Reader(bench.folder, [case], mutations.program())
 
     def run(switch):
         (message,) = reader.messages(switch, case.level)
@@ -35,7 +35,7 @@ def a_reader_without_a_check(bench):
 @planted("FALSIFY-GGUF-MUTATION-001")
 def a_corpus_without_a_case(bench):
     """The corpus has lost the cases of one check."""
-    program = bench.fixture("reader_program")
+    program = mutations.program()
     (bench.folder / "whole").mkdir()
     (bench.folder / "less").mkdir()
     less = [case for case in mutations.CORPUS if "for_alignment" not in case.name]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from qwen3moe.contracts.validate import strip_parameters
 from qwen3moe.errors import ArgumentError
 
 _DEVICE = re.compile(r"\b(cuda|vulkan):\d+")
-_IMPORT = re.compile(r"^from (tests[\w.]*) import ([\w, ]+)", re.MULTILINE)
 
 # What the results of every device rest on, and what else those of the CPU show, where the whole suite runs.
 _COMMON = ("CMakeLists.txt", "cpp/gguf/**", "cpp/model/**", "cpp/backend/*", "kernels/shared/**")
@@ -122,10 +122,18 @@ def with_imports(tests: Iterable[str], root: Path) -> set[str]:
             continue
         found.add(name)
         left += [folder / "conftest.py" for folder in file.parents if folder.is_relative_to(root / "tests")]
-        for module, names in _IMPORT.findall(file.read_text()):
-            base = root.joinpath(*module.split("."))
-            left += [base.with_suffix(".py"), *(base / f"{each.strip()}.py" for each in names.split(","))]
+        left += _imported(file, root)
     return found
+
+
+def _imported(file: Path, root: Path) -> Iterator[Path]:
+    """Where a module's `from ... import ...` may lead, as far as that is among the tests."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            base = file.parents[node.level - 1] if node.level else root
+            base = base.joinpath(*(node.module or "").split("."))
+            if base.is_relative_to(root / "tests"):
+                yield from (base.with_suffix(".py"), *(base / f"{name.name}.py" for name in node.names))
 
 
 def read_outcomes(junit: Path, falsifiers: Iterable[Document], backend: str) -> dict[str, bool]:
