@@ -15,7 +15,7 @@ from tests.claims import test_package
 from tests.contracts import test_mutations, test_receipts
 from tests.faults import test_allocations, test_fork, test_growth, test_interrupts
 from tests.forward import test_bits, test_session
-from tests.planted.bench import planted, shown_by_the_suite
+from tests.planted.bench import needs, planted, shown_by_the_suite
 from tests.python import test_cli, test_import, test_model, test_stubs
 
 Model, Session = qwen3moe.Model, qwen3moe.Session
@@ -137,6 +137,7 @@ def an_allocation_that_ends_otherwise(bench):
     def every_fortieth(real, command, **options):
         return real([*command[:-1], "40"] if command[-1] == "1" else command, **options)
 
+    needs("g++")
     preload = bench.fixture("preload")
     bench.wrap(subprocess, "run", every_fortieth)
     yield lambda: test_allocations.test_every_allocation_may_fail(preload, bench.folder)

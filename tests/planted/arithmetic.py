@@ -218,6 +218,7 @@ def a_sum_that_wraps(bench):
 @planted("FALSIFY-ARITH-CODE-001")
 def a_library_with_a_fused_operation(bench):
     """The library was compiled with a fused multiply-add in it."""
+    needs("objdump")
     yield test_lint.test_the_library_has_no_fused_operation
     bench.patch(test_lint, "_core", SimpleNamespace(__file__=str(bench.library("a * b + c", "-mfma", "-O2"))))
     yield test_lint.test_the_library_has_no_fused_operation

@@ -10,7 +10,7 @@ from tests.arithmetic import formats
 from tests.faults import test_truncation
 from tests.fuzz import seeds, test_seeds
 from tests.gguf import mutations, test_hostile, test_mutations, test_paths, test_reader, test_truncated_mapping
-from tests.planted.bench import planted, shown_by_the_suite
+from tests.planted.bench import needs, planted, shown_by_the_suite
 from tests.proofs import smt
 from tests.proofs import test_reader as proofs
 
@@ -20,6 +20,7 @@ from tests.proofs import test_reader as proofs
 @planted("FALSIFY-GGUF-HOSTILE-001")
 def a_reader_without_a_check(bench):
     """The reader does not look whether an offset is a multiple of the alignment."""
+    needs("g++")
     case = next(case for case in test_hostile.CASES if case.name.startswith("offset_1_for_alignment"))
     reader = mutations.Reader(bench.folder, [case], mutations.program())
 
@@ -35,6 +36,7 @@ def a_reader_without_a_check(bench):
 @planted("FALSIFY-GGUF-MUTATION-001")
 def a_corpus_without_a_case(bench):
     """The corpus has lost the cases of one check."""
+    needs("g++")
     program = mutations.program()
     (bench.folder / "whole").mkdir()
     (bench.folder / "less").mkdir()
@@ -92,6 +94,7 @@ def a_reader_of_devices(bench):
 @planted("FALSIFY-GGUF-BOUNDS-001")
 def a_solver_that_believes_all(bench):
     """The solver says that every claim holds."""
+    needs("z3")
     yield lambda: proofs.test_the_solver_finds_the_planted_wrap("extent.bytes > available")
     bench.patch(smt, "holds", lambda *claim: True)
     yield lambda: proofs.test_the_solver_finds_the_planted_wrap("extent.bytes > available")
