@@ -69,6 +69,7 @@ def write_receipt(
         "figures": {run: {key: _figure(value) for key, value in keys.items()} for run, keys in figures.items()},
     }
     receipt["digest"] = digest(receipt)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)  # the first of all receipts
     with replacing(path) as draft:
         draft.write_text(json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return receipt
