@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qwen3moe.contracts.evidence import is_fresh
+from qwen3moe.contracts.evidence import hardware, is_fresh
 from qwen3moe.contracts.load import Catalogue, Document
 from qwen3moe.errors import ArgumentError
 from qwen3moe.tables import table
@@ -28,7 +28,7 @@ def measured(catalogue: Catalogue) -> str:
         if is_fresh(receipt, catalogue):
             outcomes = list(receipt["falsifiers"].values())
             passed = f"{outcomes.count('passed')} of {len(outcomes)}"
-            where = f"{receipt['device']['device']}, {receipt['device']['name']}"
+            where = f"{receipt['device']['device']}, {hardware(receipt)}"
             rows.append([f"[{receipt['recorded'][:10]}]({file})", where, passed, figures(receipt)])
     return table(["receipt", "device", "passed", "measured"], rows) if rows else NOTHING
 
