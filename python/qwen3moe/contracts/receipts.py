@@ -88,7 +88,7 @@ def describe_device(name: str) -> dict[str, Any]:
     if entry is None or not entry["available"]:
         raise BackendUnavailableError(f"device {name!r}: {entry['description'] if entry else 'there is none'}")
     backend = name.partition(":")[0]
-    driver = _nvidia_driver() if backend == "cuda" else platform.release()
+    driver = _nvidia_driver() if "NVIDIA" in entry["description"] else _system()
     return {"device": name, "backend": backend, "name": entry["description"], "driver": driver}
 
 
@@ -100,9 +100,14 @@ def describe_machine() -> dict[str, Any]:
         "features": features,
         "threads": usable_threads(),
         "memory_bytes": memory()[0],
-        "system": platform.platform(),
+        "system": _system(),
         "python": platform.python_version(),
     }
+
+
+def _system() -> str:
+    """The kernel and its version, without what a distributor adds to it."""
+    return f"{platform.system()} {platform.release().partition('-')[0]}"
 
 
 def _nvidia_driver() -> str:
