@@ -12,7 +12,8 @@ namespace qwen3moe::cuda {
 Devices devices();
 std::uint64_t hash(std::uint32_t device, const HashRange&);
 
-// Uploads the weights, which are not needed afterwards. Throws OutOfMemoryError before it allocates anything.
-std::unique_ptr<Executor> open(std::uint32_t device, const Config&, const Weights&, std::uint32_t batch);
+// Uploads the weights, which are not needed afterwards; asks now and then whether to go on. Throws OutOfMemoryError
+// before it allocates anything.
+std::unique_ptr<Executor> open(std::uint32_t device, const Config&, const Weights&, std::uint32_t batch, const Poll&);
 
 }  // namespace qwen3moe::cuda

@@ -55,8 +55,8 @@ std::unique_ptr<Executor> open_device(const std::string& name, const Config& con
         if (device.name == name && device.available) {
             require_selftest(name);
             const auto open = backend == "cuda" ? cuda::open : vulkan::open;
-            return open(static_cast<std::uint32_t>(std::stoul(name.substr(backend.size() + 1))), config, weights,
-                        batch);
+            return open(static_cast<std::uint32_t>(std::stoul(name.substr(backend.size() + 1))), config, weights, batch,
+                        options.poll);
         }
         if (device.name == name) throw BackendUnavailableError("device '" + name + "': " + device.description);
         known += (known.empty() ? "" : ", ") + device.name;

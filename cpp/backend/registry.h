@@ -23,6 +23,7 @@ std::vector<Device> devices();
 struct OpenOptions {
     unsigned threads = 0;  // of the CPU; 0: as many as the process may use
     std::optional<std::uint32_t> batch;
+    Poll poll = {};  // called while weights travel to a device
 };
 
 // Throws BackendUnavailableError, saying why, and DeviceError when the device fails the arithmetic's self-test.

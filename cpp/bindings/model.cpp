@@ -8,6 +8,7 @@
 #include "bindings/bindings.h"
 #include "bindings/handles.h"
 #include "bindings/paths.h"
+#include "bindings/python_poll.h"
 #include "bindings/registration.h"
 #include "errors.h"
 
@@ -89,7 +90,7 @@ void bind_model(py::module_& m) {
                      throw ArgumentError("batch is " + std::to_string(*batch) + "; it is 1 to 8192 rows");
                  const std::string file = path_bytes(path);
                  py::gil_scoped_release release;
-                 return std::make_unique<ModelHandle>(open_model(file, device, {threads, batch}));
+                 return std::make_unique<ModelHandle>(open_model(file, device, {threads, batch, PythonPoll()}));
              }),
              py::arg("path"), py::arg("device") = "cpu", py::kw_only(), py::arg("threads") = 0,
              py::arg("batch") = py::none())

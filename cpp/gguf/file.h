@@ -78,8 +78,6 @@ class File {
     double number_of(std::string_view key) const;           // f32 or f64
     std::string_view string_of(std::string_view key) const;
     bool bool_of(std::string_view key) const;
-    Array array_of(std::string_view key, std::uint32_t element_type) const;
-    std::vector<std::string_view> strings_of(std::string_view key) const;  // an array of strings
     std::uint64_t unsigned_of(std::string_view key, std::uint64_t absent) const;
     double number_of(std::string_view key, double absent) const;
     std::string_view string_of(std::string_view key, std::string_view absent) const;

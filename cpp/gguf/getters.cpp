@@ -1,9 +1,7 @@
 // Typed access to metadata. A value of another type is refused, never converted.
 #include <string>
 
-#include "gguf/cursor.h"
 #include "gguf/file.h"
-#include "gguf/metadata.h"
 #include "gguf/refusal.h"
 
 namespace qwen3moe::gguf {
@@ -47,22 +45,6 @@ std::string_view File::string_of(std::string_view key) const {
 }
 
 bool File::bool_of(std::string_view key) const { return get<bool>(*this, required(key), "bool"); }
-
-Array File::array_of(std::string_view key, std::uint32_t element_type) const {
-    const Entry& entry = required(key);
-    const std::string expected = "an array of " + value_name(element_type);
-    const Array& array = get<Array>(*this, entry, expected);
-    if (array.element_type != element_type) refuse(place_of(entry), type_of(entry), expected);
-    return array;
-}
-
-std::vector<std::string_view> File::strings_of(std::string_view key) const {
-    const Array array = array_of(key, kString);
-    Cursor cursor(array.data, path_, "key " + quoted(key));
-    std::vector<std::string_view> strings;
-    for (std::uint64_t i = 0; i < array.length; ++i) strings.push_back(cursor.text("one of its strings"));
-    return strings;
-}
 
 std::uint64_t File::unsigned_of(std::string_view key, std::uint64_t absent) const {
     return has(key) ? unsigned_of(key) : absent;

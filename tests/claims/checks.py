@@ -19,6 +19,7 @@ LEAST_COSINE = 0.99
 LEAST_TOK_S = 150.0
 MOST_MEMORY = 0.95
 FULL_SIZE_BYTES = 17_000_000_000  # weights of the 30B as Q4_K_M
+LEAST_EXECUTIONS = {"reader": 20_000_000, "forward": 100_000}  # of each fuzzer
 
 Trace = Mapping[str, Any]
 
@@ -122,6 +123,18 @@ def memory(receipt: Mapping[str, Any]) -> list[str]:
         for run, figures in receipt["figures"].items()
         if "memory_share" in figures and max(figures["memory_share"]["samples"]) > MOST_MEMORY
     ]
+
+
+def fuzzing(receipt: Mapping[str, Any]) -> list[str]:
+    """Fuzzers that found something, or did too little to."""
+    findings = []
+    for target, least in LEAST_EXECUTIONS.items():
+        figures = receipt["figures"].get(target, {})
+        if figures.get("findings", 0) != 0:
+            findings.append(f"{target}: {figures['findings']} findings")
+        if figures.get("executions", least) < least:
+            findings.append(f"{target}: {figures['executions']} executions, fewer than {least}")
+    return findings
 
 
 # ---- the order of stages

@@ -161,6 +161,16 @@ def test_a_receipt_of_too_much_memory():
     assert checks.memory(of(memory_share=[0.95])) == []
 
 
+def test_a_receipt_of_a_fuzzer_that_found_something():
+    assert checks.fuzzing({"figures": {"reader": {"executions": 20_000_000, "findings": 0}}}) == []
+    assert checks.fuzzing({"figures": {"reader": {"executions": 20_000_000, "findings": 1}}}) == ["reader: 1 findings"]
+
+
+def test_a_receipt_of_a_fuzzer_that_did_too_little():
+    found = checks.fuzzing({"figures": {"forward": {"executions": 99_999, "findings": 0}}})
+    assert found == ["forward: 99999 executions, fewer than 100000"]
+
+
 # ---- stages
 
 

@@ -10,10 +10,11 @@ from qwen3moe.cli import main
 from qwen3moe.contracts import load as loading
 from qwen3moe.contracts import sources
 from qwen3moe.contracts.load import load
-from qwen3moe.contracts.run import collect, read_outcomes
+from qwen3moe.contracts.readme import BEGIN, END, NOTHING, replace_measured
+from qwen3moe.contracts.run import collect, covered_by, read_outcomes, with_imports
 from qwen3moe.contracts.validate import validate
 from qwen3moe.errors import ArgumentError
-from tests.contracts.catalogue import ROOT
+from tests.contracts.catalogue import EVIDENCE, ROOT, receipt, repository
 
 
 def test_the_contracts_of_this_repository_hold():
@@ -166,3 +167,83 @@ def test_run_is_the_test_itself(capfd, monkeypatch):
 def test_refuses_what_is_no_number(tmp_path):
     with pytest.raises(ArgumentError, match="is no JUnit file"):
         read_outcomes(ROOT / "README.md", [], "cpu")
+
+
+# ---- the README
+
+
+def test_the_readme_has_what_the_receipts_say():
+    """Its figures are those of the receipts that are fresh, and it has no others."""
+    text = (ROOT / "README.md").read_text()
+    assert replace_measured(text, load(ROOT)) == text
+
+
+def test_the_readme_follows_the_receipts(tmp_path):
+    figures = {"decode 50 @ 128": {"decode_tok_s": [900, 910, 920]}, "memory": {"memory_share": [0.25]}}
+    written = receipt(
+        tmp_path, backend="cuda", falsifiers={"FALSIFY-A-001": True, "FALSIFY-B-001": False}, figures=figures
+    )
+    catalogue = repository({EVIDENCE: written})
+    text = f"a\n{BEGIN}\nold\n{END}\nb\n"
+    changed = replace_measured(text, catalogue)
+    assert changed.startswith(f"a\n{BEGIN}\n| receipt ") and changed.endswith(f"{END}\nb\n")
+    assert f"({EVIDENCE})" in changed and "| 1 of 2 |" in changed
+    assert "decode 50 @ 128: 910.0 tok/s; memory: 25.0% of the device's" in changed
+    assert replace_measured(changed, catalogue) == changed
+    catalogue.files["kernels/cuda/attention.cu"] = "0" * 64
+    assert replace_measured(changed, catalogue) == f"a\n{BEGIN}\n{NOTHING}\n{END}\nb\n"
+
+
+def test_a_document_without_marks(tmp_path):
+    with pytest.raises(ArgumentError, match="lacks the marks"):
+        replace_measured("a\n", repository())
+
+
+def test_report_writes_the_readme(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "R.md").write_text(f"{BEGIN}\nold\n{END}\n")
+    assert main(["contracts", "report", "--readme", str(tmp_path / "R.md")]) == 0
+    assert "old" not in (tmp_path / "R.md").read_text()
+
+
+# ---- what a receipt speaks for
+
+
+def test_covers_of_a_gpu():
+    """What its results rest on: neither a text, nor another back end, nor a test of something else."""
+    catalogue = load(ROOT)
+    covers = covered_by(catalogue, "cuda", ["FALSIFY-QW3-MOE-GPU-PARITY-001", "FALSIFY-QW3-MOE-GPU-CASES-001"])
+    covered = {path for glob in covers for path in sources.select(catalogue.files, glob)}
+    wanted = [
+        "kernels/cuda/attention.cu",
+        "kernels/cuda/single/qkv.cu",
+        "kernels/shared/arithmetic.h",
+        "CMakeLists.txt",
+    ]
+    wanted += ["cpp/backend/cuda/executor.cpp", "cpp/backend/selftest.cpp", "cpp/model/plan.cpp", "cpp/gguf/file.cpp"]
+    wanted += [
+        "tests/claims/test_forward_gpu.py",
+        "tests/claims/checks.py",
+        "tests/claims/conftest.py",
+        "tests/devices.py",
+    ]
+    assert set(wanted) <= covered
+    other = [
+        "kernels/vulkan/",
+        "kernels/cpu/",
+        "cpp/backend/vulkan/",
+        "cpp/bindings/",
+        "python/",
+        "contracts/",
+        "notebooks/",
+    ]
+    assert [path for path in covered if path.startswith(tuple(other)) or path.endswith(".md")] == []
+    assert "tests/text/test_generate.py" not in covered
+
+
+def test_imports_are_followed():
+    found = with_imports(["tests/claims/test_sub_stages.py"], ROOT)
+    assert {"tests/claims/altered.py", "tests/gguf/build.py", "tests/devices.py", "tests/conftest.py"} <= found
+    found = with_imports(["tests/gguf/test_hostile.py"], ROOT)
+    assert {"tests/gguf/hostile_split.py", "tests/gguf/case.py"} <= found  # by `from . import`
+    assert all((ROOT / name).is_file() for name in found)

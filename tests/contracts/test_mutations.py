@@ -8,6 +8,7 @@ from qwen3moe.contracts.validate import content_digest, validate
 from tests.contracts.catalogue import EVIDENCE, FORWARD, GPU, receipt, repository, resealed
 
 PARITY = "FALSIFY-QW3-MOE-GPU-PARITY-001"
+NOW = repository().contracts[GPU]["version"]
 
 
 def entry(contract, kind, name):
@@ -28,6 +29,10 @@ def remove_a_test(catalogue, gpu):
 
 def remove_a_planted_fault(catalogue, gpu):
     object.__setattr__(catalogue, "tests", catalogue.tests - {"tests/claims/test_planted.py::test_a_dropped_tail"})
+
+
+def forget_a_fault(catalogue, gpu):
+    del entry(gpu, "falsification_tests", PARITY)["fault"]
 
 
 def rename_a_falsifier(catalogue, gpu):
@@ -96,17 +101,17 @@ def require_no_contract(catalogue, gpu):
 
 
 def raise_the_version(catalogue, gpu):
-    gpu["version"] = 2
+    gpu["version"] = NOW + 1
 
 
 def skip_a_version(catalogue, gpu):
-    gpu["amendments"].append({**gpu["amendments"][0], "version": 3})
-    gpu["version"] = 3
+    gpu["amendments"].append({**gpu["amendments"][0], "version": NOW + 2})
+    gpu["version"] = NOW + 2
 
 
 def turn_back_time(catalogue, gpu):
-    gpu["amendments"].append({**gpu["amendments"][0], "version": 2, "date": "2020-01-01"})
-    gpu["version"] = 2
+    gpu["amendments"].append({**gpu["amendments"][0], "version": NOW + 1, "date": "2020-01-01"})
+    gpu["version"] = NOW + 1
 
 
 def take_another_name(catalogue, gpu):
@@ -116,6 +121,7 @@ def take_another_name(catalogue, gpu):
 SEALED = {
     remove_a_test: rf"{PARITY}: test tests/claims/.*::test_parity is not in the suite; restore the test",
     remove_a_planted_fault: rf"{PARITY}: shown_by tests/claims/.*::test_a_dropped_tail is not in the suite",
+    forget_a_fault: rf"falsification_tests.{PARITY}: 'fault' is a required property",
     rename_a_falsifier: rf"AC_GPU_MOE_001: bound to {PARITY}, which is no falsifier here",
     rename_a_test: rf"{PARITY}: test .*::test_near_parity is not in the suite",
     rename_an_obligation_to_anothers: r"AC_GPU_MOE_002: is an id of .*gpu-v1.yaml already",
@@ -132,8 +138,8 @@ SEALED = {
     repeat_a_stage: r"M-GPU-MOE-0: two stages of this id",
     need_what_is_not_there: r"M-GPU-MOE-1: needs FALSIFY-NOTHING-001, which is no falsifier here",
     require_no_contract: r"requires: arithmetic-v9, which is no contract",
-    raise_the_version: r"version: 2, but the last amendment is 1; make them agree",
-    skip_a_version: r"amendments: versions \[1, 3\]; count them",
+    raise_the_version: rf"version: {NOW + 1}, but the last amendment is {NOW}; make them agree",
+    skip_a_version: rf"amendments: versions \[.*{NOW}, {NOW + 2}\]; count them",
     turn_back_time: r"amendments: dates that fall",
     take_another_name: r"id: 'qwen3-moe-forward-tpu-v1' in a file of another name",
 }
@@ -159,10 +165,10 @@ def test_a_change_needs_an_amendment():
     contract["postconditions"][0] = "Logits are close to the CPU's."
     (problem,) = validate(catalogue).problems
     digest = content_digest(contract)
-    assert str(problem).startswith(f"{GPU}: amendments: the text is not what version 1 was")
+    assert str(problem).startswith(f"{GPU}: amendments: the text is not what version {NOW} was")
     assert problem.mend == f"add an amendment that says what changed, with digest {digest}"
-    contract["amendments"].append({"version": 2, "date": "2030-01-01", "change": "Weaker.", "digest": digest})
-    contract["version"] = 2
+    contract["amendments"].append({"version": NOW + 1, "date": "2030-01-01", "change": "Weaker.", "digest": digest})
+    contract["version"] = NOW + 1
     assert validate(catalogue).ok
 
 

@@ -58,6 +58,20 @@ def test_what_it_says(checkout, tmp_path):
     assert receipt["digest"] == digest(receipt)
 
 
+def test_the_first_of_all(checkout, tmp_path):
+    """Its folder is not there yet; a run that took minutes must not end for that."""
+    write_receipt(
+        checkout / "contracts" / "later" / "r.json",
+        command="a command",
+        device=describe_device("cpu"),
+        figures={},
+        falsifiers=[ID],
+        covers=["kernels/**"],
+        root=checkout,
+    )
+    assert (checkout / "contracts" / "later" / "r.json").is_file()
+
+
 def test_outcomes_that_are_not_all_good(checkout, tmp_path):
     receipt = write(checkout, tmp_path, falsifiers={ID: False, "F-QW3-MOE-GPU-001": True})
     assert receipt["falsifiers"] == {"F-QW3-MOE-GPU-001": "passed", ID: "failed"}

@@ -8,6 +8,7 @@ import itertools
 import signal
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,12 +20,18 @@ LONGEST = 0.2  # seconds
 DEVICES = ["cpu", *others()]
 
 
+def memory_in_use():
+    """Bytes of this process that no file stands behind."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024
+
+
 class Looks:
-    """The calling thread's processor time whenever Python is asked for signals, of which one always waits."""
+    """The calling thread's processor time, and the time of day, when Python is asked for signals."""
 
     def __enter__(self):
-        self.times = [time.thread_time()]
-        self.before = signal.signal(signal.SIGALRM, lambda *_: self.times.append(time.thread_time()))
+        self.times, self.clock = [time.thread_time()], []
+        self.before = signal.signal(signal.SIGALRM, self.look)
         signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
         return self
 
@@ -32,6 +39,10 @@ class Looks:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self.before)
         self.times.append(time.thread_time())
+
+    def look(self, *_):
+        self.times.append(time.thread_time())
+        self.clock.append(time.monotonic())
 
     def longest(self):
         return max(b - a for a, b in itertools.pairwise(self.times))
@@ -45,7 +56,8 @@ def test_polls_are_never_far_apart(small_model_path, device):
         qwen3moe.Model.from_gguf(small_model_path, device, batch=1024) as model,
         model.session(context=2100) as session,
     ):
-        session.eval(tokens[:1], "none")
+        session.eval(tokens[:70], "none")  # a driver that is a compiler makes what it needs for prompts,
+        session.eval(tokens[:1], "none")  # and for single tokens
         session.truncate(0)
         with Looks() as prefill:
             session.eval(tokens, "none")
@@ -71,6 +83,48 @@ def test_a_load_is_short(large_vocabulary):
         qwen3moe.Model.from_gguf(large_vocabulary, "cpu").close()
         times.append(time.thread_time() - start)
     assert min(times) < LONGEST
+
+
+@pytest.fixture(scope="module")
+def large_weights(tmp_path_factory):
+    """A file whose weights take a device a while to receive: a fifth of a gigabyte."""
+    path = tmp_path_factory.mktemp("weights") / "m.gguf"
+    return qwen3moe.synth(path, "small", types="Q4_K_M", layers=2, hidden=2048, experts=32, ff=768)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_load_looks_for_signals(large_weights, device):
+    """While weights travel to a device, of which the thread may spend most asleep, there are looks all the time."""
+    with Looks() as looks:
+        start = time.monotonic()
+        model = qwen3moe.Model.from_gguf(large_weights, device)
+        end = time.monotonic()
+        model.close()
+    assert looks.longest() < LONGEST
+    # Not those at its end, where a signal is answered that had to wait.
+    within = [at for at in looks.clock if start < at < end - 0.02]
+    assert len(within) >= int(2 * (end - start))
+
+
+@pytest.mark.parametrize("device", others())
+def test_ctrl_c_ends_a_load(large_weights, small_model_path, device):
+    """The device is as it was: the next model has its memory, and is right."""
+    with qwen3moe.Model.from_gguf(small_model_path, "cpu") as model:
+        expected = model.forward([1, 2, 3])
+    free = memory_in_use()
+
+    def load_again_and_again(delay, when):
+        threading.Timer(delay, when.set).start()
+        for _ in range(1000):
+            qwen3moe.Model.from_gguf(large_weights, device).close()
+
+    for delay in (0.0, 0.05, 0.15, 0.3):
+        when = threading.Event()
+        assert interrupted(partial(load_again_and_again, delay, when), when)
+        settle()
+    assert memory_in_use() - free < 100 << 20
+    with qwen3moe.Model.from_gguf(small_model_path, device) as model:
+        assert np.array_equal(model.forward([1, 2, 3]), expected)
 
 
 def interrupted(work, when):

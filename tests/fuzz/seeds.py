@@ -9,7 +9,7 @@ from tests.arithmetic import formats
 from tests.gguf.build import ARRAY, BOOL, F32, I16, STRING, TENSOR_TYPES, U8, U32, Tensor, entry, gguf
 from tests.gguf.hostile import CASES
 
-LARGEST = {"reader": 4096, "forward": 98304}
+LARGEST = {"reader": 1024, "forward": 98304}
 
 
 def sound():
@@ -85,8 +85,11 @@ def seeds(target):
     return {name: data for name, data in chosen if len(data) <= LARGEST[target]}
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[2])
+def write(target, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in seeds(sys.argv[1]).items():
+    for name, data in seeds(target).items():
         (folder / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], Path(sys.argv[2]))

@@ -121,6 +121,9 @@ def strings():
     for name, content in NOT_UTF8.items():
         data = gguf([entry("a.key", STRING, content)])
         yield Case(f"string_utf8_{name}", data, r'key "a\.key", its value .*found "a\\x.*"; expected valid UTF-8')
+    # What follows would complete the character: the length of the next key, as its first byte.
+    data = gguf([entry("a.key", STRING, b"a\xc3"), entry("k" * 0xA9, STRING, "")])
+    yield Case("string_utf8_cut_before_its_tail", data, r'key "a\.key", its value .*expected valid UTF-8')
     late = b"x" * 100_000 + b"\xff"
     yield Case("string_utf8_late", gguf([entry("a.key", STRING, late)]), r"\(100001 bytes\); expected valid UTF-8")
 

@@ -110,9 +110,19 @@ def numbers():
             for kind in (F32, F64):
                 case = model({f"qwen3moe.{key}": (kind, value)})
                 yield Case(f"model_{key}_{value}_{kind}", case, rf'key "qwen3moe\.{key}": found .*above 0', "model")
-    for key, value in (("attention.layer_norm_rms_epsilon", 2.0), ("rope.freq_base", 0.5), ("rope.freq_base", 1e30)):
+    eps, base = "attention.layer_norm_rms_epsilon", "rope.freq_base"
+    for key, value in ((eps, 2.0), (eps, 1e-21), (base, 0.5), (base, 1e30)):
         case = model({f"qwen3moe.{key}": (F64, value)})
         yield Case(f"model_{key}_{value}", case, rf'key "qwen3moe\.{key}": found .*expected from 1', "model")
+
+
+def sizes():
+    """An embedding of more rows than any vocabulary: it has a third of a gigabit of data, all of it a hole."""
+    rows = (1 << 24) + 1
+    entries = [entry(key, *value) for key, value in KEYS.items()]
+    head = gguf(entries, [Tensor("token_embd.weight", (1, rows), "F16", data=b"")])
+    pattern = rf'tensor "token_embd\.weight": found {rows} rows; expected at most {1 << 24}'
+    yield Case("model_rows", head, pattern, "model", -(-len(head) // 32) * 32 + 2 * rows)
 
 
 def positions():
@@ -166,5 +176,5 @@ def tensors():
 
 
 def cases():
-    for family in (missing_keys, ill_typed_keys, numbers, positions, vocabularies, architectures, tensors):
+    for family in (missing_keys, ill_typed_keys, numbers, sizes, positions, vocabularies, architectures, tensors):
         yield from family()

@@ -95,5 +95,10 @@ def merged():
         yield Case(f"merged_count_{count}_total_3", data, r'key "split\.tensors\.count": found 3; expected 1')
 
 
+def views():
+    """A part that is read from its bytes alone, where no name leads to the others."""
+    return [Case("view_of_a_part", numbered(), r'key "split\.count": found a part of a split model', "view")]
+
+
 def cases():
     return [*first_parts(), *siblings(), *merged()]

@@ -1,6 +1,10 @@
-// Opens each file named on standard input, as a container or with `model` as a model, and prints how it was refused.
+// Opens each file named on standard input, as a container, with `model` as a model or with `view` from its bytes, and
+// prints how it was refused.
 #include <exception>
+#include <fstream>
 #include <iostream>
+#include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -9,13 +13,26 @@
 
 using namespace qwen3moe;
 
+namespace {
+
+void open(const std::string& path, std::string_view level) {
+    if (level == "view") {
+        std::ifstream file(path, std::ios::binary);
+        const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+        gguf::File::view(std::as_bytes(std::span(bytes)), path);
+        return;
+    }
+    const auto file = gguf::File::open(path);
+    if (level == "model") read_weights(*file, read_config(*file));
+}
+
+}  // namespace
+
 int main(int, char** arguments) {
-    const bool as_model = std::string_view(arguments[1]) == "model";
     for (std::string path; std::getline(std::cin, path);) {
         std::string message = "opened";
         try {
-            const auto file = gguf::File::open(path);
-            if (as_model) read_weights(*file, read_config(*file));
+            open(path, arguments[1]);
         } catch (const std::exception& error) {
             message = error.what();
         }

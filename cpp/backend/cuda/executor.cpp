@@ -36,7 +36,8 @@ Activations from_row(Activations a, std::size_t row) {
 
 class CudaExecutor final : public Executor {
   public:
-    CudaExecutor(std::uint32_t device, const Config& config, const qwen3moe::Weights& weights, std::uint32_t batch)
+    CudaExecutor(std::uint32_t device, const Config& config, const qwen3moe::Weights& weights, std::uint32_t batch,
+                 const Poll& poll)
         : c_(config), device_(device), batch_(batch), weights_(weights) {
         const Current current(device);
         const std::uint64_t buffer_bytes = b_.cut(nullptr, c_, batch_);
@@ -51,7 +52,7 @@ class CudaExecutor final : public Executor {
         check(cudaMemset(b_.attention_done, 0, c_.kv_heads * sizeof(uint)), "clearing counters");
         received_ = std::make_unique<Pinned>(std::size_t(std::min(batch_, kLogitsRows)) * c_.vocab * sizeof(float));
         received_flags_ = std::make_unique<Pinned>(2 * sizeof(uint));
-        weights_.upload(stream());
+        weights_.upload(stream(), poll);
     }
 
     std::uint32_t batch_rows() const override { return batch_; }
@@ -377,8 +378,8 @@ class CudaExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> open(std::uint32_t device, const Config& config, const qwen3moe::Weights& weights,
-                               std::uint32_t batch) {
-    return std::make_unique<CudaExecutor>(device, config, weights, batch);
+                               std::uint32_t batch, const Poll& poll) {
+    return std::make_unique<CudaExecutor>(device, config, weights, batch, poll);
 }
 
 }  // namespace qwen3moe::cuda

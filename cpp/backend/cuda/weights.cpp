@@ -18,7 +18,7 @@ std::uint32_t row_blocks(const gguf::Tensor& t) { return static_cast<std::uint32
 // The file's bytes pass through two pinned chunks: one is filled while the other travels.
 class Uploader {
   public:
-    explicit Uploader(cudaStream_t stream) : stream_(stream) {}
+    Uploader(cudaStream_t stream, const Poll& poll) : stream_(stream), poll_(poll) {}
 
     void upload(const gguf::Tensor& tensor, const Weight& to) {
         const std::uint32_t block_bytes = info(tensor.type).bytes;
@@ -28,6 +28,7 @@ class Uploader {
             Lane& lane = lanes_[next_++ % 2];
             const std::uint64_t count = std::min(most, blocks - first);
             const std::size_t bytes = count * block_bytes;
+            if (poll_) poll_();
             lane.sent.wait("uploading weights");
             std::memcpy(lane.host.as<std::byte>(), tensor.data.data() + first * block_bytes, bytes);
             check(cudaMemcpyAsync(lane.device.get(), lane.host.as<void>(), bytes, cudaMemcpyHostToDevice, stream_),
@@ -49,6 +50,7 @@ class Uploader {
         Event sent;
     };
     cudaStream_t stream_;
+    const Poll& poll_;
     Lane lanes_[2];
     unsigned next_ = 0;
 };
@@ -83,10 +85,10 @@ std::uint64_t DeviceWeights::place(std::byte* base) {
     return arena.bytes();
 }
 
-void DeviceWeights::upload(cudaStream_t stream) {
+void DeviceWeights::upload(cudaStream_t stream, const Poll& poll) {
     memory_ = std::make_unique<Memory>(bytes_ - 2 * kChunk);
     place(static_cast<std::byte*>(memory_->get()));
-    Uploader uploader(stream);
+    Uploader uploader(stream, poll);
     for (const gguf::Tensor* t : tensors_) uploader.upload(*t, placed_.at(t));
     check(cudaStreamSynchronize(stream), "uploading weights");
 }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backend/cuda/device.h"
+#include "backend/executor.h"
 #include "cuda/steps.h"
 #include "model/weights.h"
 
@@ -16,7 +17,7 @@ class DeviceWeights {
     explicit DeviceWeights(const qwen3moe::Weights& weights);
 
     std::uint64_t bytes() const { return bytes_; }
-    void upload(cudaStream_t stream);
+    void upload(cudaStream_t stream, const Poll& poll);
 
     const Weight& matrix(const gguf::Tensor* tensor) const { return placed_.at(tensor); }
     const float* vector(const gguf::Tensor* tensor) const {

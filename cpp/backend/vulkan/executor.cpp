@@ -24,7 +24,8 @@ constexpr std::uint32_t kRowsOfPiece = 64;            // batches of more are sub
 
 class VulkanExecutor final : public Executor {
   public:
-    VulkanExecutor(std::uint32_t number, const Config& config, const qwen3moe::Weights& weights, std::uint32_t batch)
+    VulkanExecutor(std::uint32_t number, const Config& config, const qwen3moe::Weights& weights, std::uint32_t batch,
+                   const Poll& poll)
         : c_(config), device_(Device::open(number)), weights_(device_, weights), stream_(device_) {
         batch_ = rows_that_fit(batch);
         const std::uint64_t buffer_bytes = b_.cut(VK_NULL_HANDLE, c_, batch_);
@@ -36,7 +37,7 @@ class VulkanExecutor final : public Executor {
         sent_ = std::make_unique<Buffer>(device_, buffer_bytes - b_.batch.flags.offset, Where::host_to_device);
         received_ = std::make_unique<Buffer>(device_, kReceivedLogits + b_.logits.bytes, Where::device_to_host);
         stream_.name("uploading weights");
-        weights_.upload(stream_);
+        weights_.upload(stream_, poll);
     }
 
     std::uint32_t batch_rows() const override { return batch_; }
@@ -386,8 +387,8 @@ class VulkanExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> open(std::uint32_t device, const Config& config, const qwen3moe::Weights& weights,
-                               std::uint32_t batch) {
-    return std::make_unique<VulkanExecutor>(device, config, weights, batch);
+                               std::uint32_t batch, const Poll& poll) {
+    return std::make_unique<VulkanExecutor>(device, config, weights, batch, poll);
 }
 
 }  // namespace qwen3moe::vulkan

@@ -28,10 +28,13 @@ std::array<std::uint64_t, 5> planes_of(const gguf::Tensor& t) {
 // The file's bytes pass through as many chunks as the stream has pieces of work: one is filled while others travel.
 class Uploader {
   public:
-    Uploader(const std::shared_ptr<Device>& device, Stream& stream, std::uint64_t chunk)
-        : stream_(stream), chunk_(chunk) {
+    Uploader(const std::shared_ptr<Device>& device, Stream& stream, const Poll& poll, std::uint64_t chunk)
+        : stream_(stream), poll_(poll), chunk_(chunk) {
         for (auto& lane : lanes_) lane = std::make_unique<Lane>(device, chunk);
     }
+    ~Uploader() { stream_.abandon(); }  // where it was interrupted, chunks may still travel
+    Uploader(const Uploader&) = delete;
+    Uploader& operator=(const Uploader&) = delete;
 
     void upload(const gguf::Tensor& tensor, VkDeviceAddress to) {
         const std::uint32_t block_bytes = info(tensor.type).bytes;
@@ -40,7 +43,8 @@ class Uploader {
         for (std::uint64_t first = 0; first < blocks; first += most) {
             const std::uint64_t count = std::min(most, blocks - first);
             const Lane& lane = *lanes_[next_++ % Stream::kPieces];
-            Recording& work = stream_.recording({});  // the piece that had this lane is done
+            if (poll_) poll_();
+            Recording& work = stream_.recording(poll_);  // the piece that had this lane is done
             std::memcpy(lane.host.as<std::byte>(), tensor.data.data() + first * block_bytes, count * block_bytes);
             work.copy(lane.host.part(0, count * block_bytes), lane.device.all());
             take_fields(work, tensor, lane, first, count, to);
@@ -69,6 +73,7 @@ class Uploader {
     }
 
     Stream& stream_;
+    const Poll& poll_;
     std::uint64_t chunk_;
     std::unique_ptr<Lane> lanes_[Stream::kPieces];
     unsigned next_ = 0;
@@ -102,10 +107,10 @@ std::uint64_t DeviceWeights::bytes() const {
     return sum;
 }
 
-void DeviceWeights::upload(Stream& stream) {
+void DeviceWeights::upload(Stream& stream, const Poll& poll) {
     for (const std::uint64_t bytes : piece_bytes_)
         pieces_.push_back(std::make_unique<Buffer>(device_, bytes, Where::device));
-    Uploader uploader(device_, stream, chunk_);
+    Uploader uploader(device_, stream, poll, chunk_);
     for (const Place& place : places_) {
         const VkDeviceAddress to = pieces_[place.piece]->address() + place.offset;
         const auto starts = planes_of(*place.tensor);
@@ -115,7 +120,7 @@ void DeviceWeights::upload(Stream& stream) {
                                  static_cast<std::uint32_t>(place.tensor->shape[0])};
         uploader.upload(*place.tensor, to);
     }
-    stream.finish({});
+    stream.finish(poll);
 }
 
 }  // namespace qwen3moe::vulkan

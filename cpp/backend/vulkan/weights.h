@@ -23,7 +23,7 @@ class DeviceWeights {
     DeviceWeights(std::shared_ptr<Device>, const qwen3moe::Weights&);
 
     std::uint64_t bytes() const;
-    void upload(Stream&);
+    void upload(Stream&, const Poll&);
 
     const Weight& matrix(const gguf::Tensor* tensor) const { return placed_.at(tensor); }
     Address vector(const gguf::Tensor* tensor) const { return placed_.at(tensor).address.plane0; }

@@ -41,6 +41,12 @@ def is_fresh(receipt: Document, catalogue: Catalogue) -> bool:
     )
 
 
+def hardware(receipt: Document) -> str:
+    """What a receipt was written on: the GPU, or the processor."""
+    name: str = receipt["device"]["name"]
+    return f"{receipt['machine']['processor']}, {name}" if receipt["device"]["backend"] == "cpu" else name
+
+
 def find_evidence(catalogue: Catalogue) -> list[Evidence]:
     """All of it, the oldest first."""
     found = []
@@ -56,7 +62,7 @@ def find_evidence(catalogue: Catalogue) -> list[Evidence]:
                     outcome,
                     fresh,
                     frozenset(covered),
-                    device["name"],
+                    hardware(receipt),
                     receipt["recorded"],
                     receipt["figures"],
                 )

@@ -69,6 +69,7 @@ def write_receipt(
         "figures": {run: {key: _figure(value) for key, value in keys.items()} for run, keys in figures.items()},
     }
     receipt["digest"] = digest(receipt)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)  # the first of all receipts
     with replacing(path) as draft:
         draft.write_text(json.dumps(receipt, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return receipt
@@ -87,7 +88,7 @@ def describe_device(name: str) -> dict[str, Any]:
     if entry is None or not entry["available"]:
         raise BackendUnavailableError(f"device {name!r}: {entry['description'] if entry else 'there is none'}")
     backend = name.partition(":")[0]
-    driver = _nvidia_driver() if backend == "cuda" else platform.release()
+    driver = _nvidia_driver() if "NVIDIA" in entry["description"] else _system()
     return {"device": name, "backend": backend, "name": entry["description"], "driver": driver}
 
 
@@ -99,9 +100,14 @@ def describe_machine() -> dict[str, Any]:
         "features": features,
         "threads": usable_threads(),
         "memory_bytes": memory()[0],
-        "system": platform.platform(),
+        "system": _system(),
         "python": platform.python_version(),
     }
+
+
+def _system() -> str:
+    """The kernel and its version, without what a distributor adds to it."""
+    return f"{platform.system()} {platform.release().partition('-')[0]}"
 
 
 def _nvidia_driver() -> str:

@@ -15,7 +15,7 @@ from qwen3moe.contracts.evidence import backends_of, files_of, is_fresh, stage_f
 from qwen3moe.contracts.load import Catalogue, Document, Problem
 from qwen3moe.contracts.receipts import digest
 
-_SHOWN = 4  # problems of form, per file: one mistake has many
+_SHOWN = 4  # of many: problems of form, for one mistake has many, or globs
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,9 @@ def _receipts(catalogue: Catalogue) -> Iterator[Problem]:
         if receipt["digest"] != digest(receipt):
             yield Problem(file, "digest", "the receipt was changed by hand", "restore it, or run its command anew")
         elif not is_fresh(receipt, catalogue):
-            what = f"stale: {', '.join(receipt['covers']['globs'])} changed since {receipt['recorded']}"
+            globs = receipt["covers"]["globs"]
+            shown = ", ".join(globs[:_SHOWN]) + (f" or {len(globs) - _SHOWN} more" if len(globs) > _SHOWN else "")
+            what = f"stale: {shown} changed since {receipt['recorded']}"
             yield Problem(file, "covers", what, f"run {receipt['command']!r} anew, or remove the receipt")
         backend = receipt["device"]["backend"]
         for name, outcome in receipt["falsifiers"].items():
