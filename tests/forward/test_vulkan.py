@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,14 @@ def test_validation_layers_are_silent(tmp_path, case):
     logits, printed = run(path, tokens, tmp_path, **layers)
     assert printed == ""
     assert same(logits, expected(path, tokens))
+
+
+def test_times(tmp_path):
+    """A table for whoever wants to know where the time goes."""
+    path, tokens = make("mixed", tmp_path), prompt(20)
+    logits, printed = run(path, tokens, tmp_path, QWEN3MOE_VULKAN_TIMES="1")
+    assert same(logits, expected(path, tokens))
+    assert re.search(r"^ +[0-9]+ +[0-9]+ +[0-9.]+  single_gate_up [0-9]+ 1$", printed, re.MULTILINE), printed
 
 
 def test_the_cpu_comes_before_a_vulkan_that_runs_on_it():

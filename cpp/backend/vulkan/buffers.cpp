@@ -50,6 +50,7 @@ std::uint64_t Buffers::cut(VkBuffer buffer, const Config& c, std::uint32_t rows)
     arena.take<float>(expert_out, slots * c.width);
     arena.take<float>(moe_out, n * c.width);
     arena.take<float>(selected, n * c.width);
+    arena.take<std::uint32_t>(attention_done, c.heads);
     arena.take<float>(logits, std::uint64_t(std::min(rows, kLogitsRows)) * c.vocab);
     batch.cut(arena, c, rows);
     return arena.bytes();

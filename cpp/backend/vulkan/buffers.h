@@ -56,7 +56,8 @@ struct Buffers {
     Region gate, up;
     Activations swiglu;
     Region expert_out, moe_out, selected;
-    Region logits;  // [kLogitsRows, vocab]
+    Region attention_done;  // [heads], blocks of keys that are finished; zero between dispatches
+    Region logits;          // [kLogitsRows, vocab]
     BatchData batch;
 
     // Its regions in a buffer, and their bytes.

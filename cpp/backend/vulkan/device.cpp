@@ -59,7 +59,7 @@ Style style_of(VkPhysicalDevice device) {
         processor = std::strcmp(as, "processor") == 0;
         packed = !processor;
     }
-    return {packed, processor ? 64u : 256u};
+    return {packed, processor ? 64u : 256u, processor ? 4u : 384u};
 }
 
 Limits limits_of(VkPhysicalDevice device) {
@@ -75,6 +75,8 @@ Limits limits_of(VkPhysicalDevice device) {
     return {properties.limits.maxStorageBufferRange,
             std::min({in11.maxMemoryAllocationSize, more.maxBufferSize, kMost}),
             {groups[0], groups[1], groups[2]},
+            properties.limits.maxComputeSharedMemorySize,
+            static_cast<double>(properties.limits.timestampPeriod),
             software ? 0u : 10'000'000u};
 }
 

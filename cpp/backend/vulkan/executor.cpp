@@ -9,7 +9,7 @@
 
 #include "backend/vulkan.h"
 #include "backend/vulkan/cache.h"
-#include "backend/vulkan/steps.h"
+#include "backend/vulkan/single.h"
 #include "errors.h"
 #include "model/params.h"
 #include "model/rope.h"
@@ -37,6 +37,8 @@ class VulkanExecutor final : public Executor {
         received_ = std::make_unique<Buffer>(device_, kReceivedLogits + b_.logits.bytes, Where::device_to_host);
         stream_.name("uploading weights");
         weights_.upload(stream_);
+        stream_.recording({}).clear(b_.attention_done);
+        stream_.finish({});
     }
 
     std::uint32_t batch_rows() const override { return batch_; }
@@ -191,9 +193,14 @@ class VulkanExecutor final : public Executor {
         described.bytes += std::uint64_t(c_.layers) * sequences_ * sizeof(VkDeviceAddress) - b_.batch.caches.bytes;
         work.copy(sent_->part(0, described.bytes), described);
         Recording* now = &work;
+        const bool single = rows_ == 1 && !batch.sink;
         for (std::size_t i = 0; i < plan.steps.size(); i++) {
             const Step& step = plan.steps[i];
             stream_.name("the steps up to " + describe(step));
+            if (const std::size_t group = single ? record_group(work, std::span(plan.steps).subspan(i)) : 0) {
+                i += group - 1;
+                continue;
+            }
             if (step.op == Op::combine && plan.steps[i + 1].op == Op::norm)  // the next layer's
                 combine_norm(
                     *now,
@@ -207,6 +214,16 @@ class VulkanExecutor final : public Executor {
             }
         }
         now->copy(b_.batch.flags, received_->all());
+    }
+
+    // The steps of one token that are recorded together; 0 where there are none.
+    std::size_t record_group(Recording& work, std::span<const Step> steps) const {
+        const bool head = steps[0].op == Op::select;
+        if (head && wanted_ == 0) return 0;
+        const SingleToken token{c_, weights_, b_, key_blocks_, address_of(rope_->address()), device_->limits().shared};
+        const std::size_t group = vulkan::record_group(work, token, steps);
+        if (head && group > 0) ask_for_logits(work, 1);
+        return group;
     }
 
     // What is recorded to next: a step that looks at its results ends a piece of work.
@@ -291,14 +308,18 @@ class VulkanExecutor final : public Executor {
             const std::uint64_t values = std::uint64_t(count) * c_.vocab;
             logits(*now, logits_params(c_, count), first, head, b_);
             find_nonfinite(*now, b_.logits, values, b_.batch.flags, 1);
-            now->copy({b_.logits.buffer, b_.logits.offset, values * sizeof(float)},
-                      received_->part(kReceivedLogits, values * sizeof(float)));
+            ask_for_logits(*now, count);
             if (rows_ == 1 && !batch.sink) break;
             stream_.finish(poll);
             copy_logits(batch, first, count);
             now = &stream_.recording(poll);
         }
         return now;
+    }
+
+    void ask_for_logits(Recording& work, std::uint32_t count) const {
+        const std::uint64_t bytes = std::uint64_t(count) * c_.vocab * sizeof(float);
+        work.copy({b_.logits.buffer, b_.logits.offset, bytes}, received_->part(kReceivedLogits, bytes));
     }
 
     void copy_logits(const Batch& batch, std::uint32_t first, std::uint32_t count) const {
