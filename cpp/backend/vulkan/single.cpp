@@ -18,11 +18,11 @@ bool in_blocks(const Weight& w) { return gguf::info(static_cast<gguf::Type>(w.ty
 
 std::uint32_t blocks_of(std::uint32_t columns) { return (columns + 255) / 256; }
 
-// One matrix and where its product goes, in the output that is bound.
+// One matrix and where its product goes.
 struct Projection {
     const Weight& w;
     std::uint32_t rows;
-    std::uint32_t to;
+    Region to;
 };
 
 class StepGroups {
@@ -34,17 +34,16 @@ class StepGroups {
     bool attention() const {
         const Weight &q = matrix(1, 0), &k = matrix(1, 1), &v = matrix(1, 2), &output = matrix(4, 0);
         if (!in_blocks(q) || !in_blocks(k) || !in_blocks(v) || !in_blocks(output)) return false;
-        const Region to = spanning(b_.q, b_.v);
-        const auto at = [&](const Region& r) { return static_cast<std::uint32_t>((r.offset - to.offset) / 4); };
-        const Projection all[] = {{q, c_.q_rows(), at(b_.q)}, {k, c_.kv_rows(), at(b_.k)}, {v, c_.kv_rows(), at(b_.v)}};
+        const Projection all[] = {{q, c_.q_rows(), b_.q}, {k, c_.kv_rows(), b_.k}, {v, c_.kv_rows(), b_.v}};
         for (std::size_t first = 0, end = 0; first < 3; first = end) {
             while (end < 3 && all[end].w.type == all[first].w.type) end++;
             const auto of = matrices(std::span(all).subspan(first, end - first), c_.width);
-            work_.dispatch(key(Shader::single_qkv, all[first].w, blocks_of(c_.width)), {in(b_.residual), out(to)},
+            work_.dispatch(key(Shader::single_qkv, all[first].w, blocks_of(c_.width)),
+                           {in(b_.residual), out(spanning(all[first].to, all[end - 1].to))},
                            NormMatricesConstants{norm(0), of}, grid(of.tiles));
         }
         attend();
-        const Projection sum[] = {{output, c_.width, 0}};
+        const Projection sum[] = {{output, c_.width, b_.residual}};
         const auto of = matrices(sum, c_.q_rows());
         work_.dispatch(key(Shader::single_output, output, blocks_of(c_.q_rows())),
                        {in(b_.attention.values), out(b_.residual)}, of, grid(of.tiles));
@@ -60,7 +59,7 @@ class StepGroups {
         const std::uint32_t blocks = blocks_of(c_.width), used = c_.experts_used;
         PipelineKey gate_up = key(Shader::single_gate_up, gate, blocks);
         gate_up.experts = c_.experts;
-        std::uint32_t tiles = tiles_of(2 * used * c_.ff, blocks);
+        std::uint32_t tiles = used * tiles_of(2 * c_.ff, blocks);
         work_.dispatch(
             gate_up,
             {in(b_.residual), in(b_.router_logits), out(b_.experts.ids), out(b_.expert_weights), out(b_.swiglu.values)},
@@ -77,7 +76,7 @@ class StepGroups {
     bool logits() const {
         const Weight& head = matrix(2, 0);
         if (!in_blocks(head)) return false;
-        const Projection all[] = {{head, c_.vocab, 0}};
+        const Projection all[] = {{head, c_.vocab, b_.logits}};
         const auto of = matrices(all, c_.width);
         work_.dispatch(key(Shader::single_logits, head, blocks_of(c_.width)),
                        {in(b_.residual), out(b_.logits), out(b_.batch.flags)}, NormMatricesConstants{norm(1), of},
@@ -120,7 +119,7 @@ class StepGroups {
         MatricesParams of{};
         of.columns = columns;
         for (const Projection& p : all) {
-            of.jobs[of.count++] = {p.w.address, p.rows, p.to};
+            of.jobs[of.count++] = {p.w.address, p.rows, static_cast<uint>((p.to.offset - all[0].to.offset) / 4)};
             of.tiles += tiles_of(p.rows, blocks_of(columns));
         }
         return of;

@@ -12,31 +12,36 @@ layout(binding = 1) readonly buffer Ids { uint in_ids[]; };
 layout(binding = 2) readonly buffer Weights { float in_weights[]; };
 layout(binding = 3) buffer Residual { float residual[]; };
 
-shared uint ids[QM_MOST_USED];
+// Of an item: the first row of its expert's matrix, and its block of a row.
+shared uvec2 places[kBlocks];
 shared float weights[QM_MOST_USED];
 
-uint first_row;    // of the tile at hand
-float sum, total;  // of the row of the tile that this thread makes: of an expert, of all
+uint first_row;              // of the tile at hand
+uint rank;                   // of the row of the tile that this thread makes: the expert that it is at,
+float sum, total, residual0;  // that one's sum, the sum of those before, and what they are added to
 
 uint blocks_of_expert() { return (c.p.ff + 255u) / 256u; }
 WeightAddress matrix_of(uint row) { return c.w; }
 uint columns_of_row() { return c.p.ff; }
 uint row_of(uint row, uint item) {
-    return ids[item / blocks_of_expert()] * c.p.width + min(first_row + row, c.p.width - 1u);
+    return places[item].x + min(first_row + row, c.p.width - 1u);
 }
-uint block_of(uint item) { return item % blocks_of_expert(); }
+uint block_of(uint item) { return places[item].y; }
 
 void take_tile(uint tile) {
     first_row = tile * kTileRows;
+    rank = 0u;
     sum = total = 0.0f;
+    residual0 = residual[min(first_row + gl_LocalInvocationIndex, c.p.width - 1u)];
 }
 
 void prepare() {
     vec4 x[kRounds];
+    uint of_expert = blocks_of_expert();
     [[unroll]] for (uint r = 0u; r < kRounds; r++) {
-        uint block = input_block(r), column = 256u * block_of(block) + 4u * input_quad();
+        uint block = input_block(r), expert = block / of_expert, column = 256u * (block % of_expert) + 4u * input_quad();
         bool inside = block < kBlocks && column < c.p.ff;
-        x[r] = inside ? swiglu[(block / blocks_of_expert() * c.p.ff + column) / 4u] : vec4(0.0f);
+        x[r] = inside ? swiglu[(expert * c.p.ff + column) / 4u] : vec4(0.0f);
     }
     clear_input();
     barrier();
@@ -45,24 +50,26 @@ void prepare() {
 
 void add_terms(uint first, uint count) {
     if (gl_LocalInvocationIndex >= kTileRows) return;
+    uint of_expert = blocks_of_expert();
     for (uint i = 0u; i < count; i++) {
-        uint block = block_of(first + i), rank = (first + i) / blocks_of_expert();
-        sum = qm_add(block == 0u ? 0.0f : sum, term_at(gl_LocalInvocationIndex, i));
-        if (block + 1u == blocks_of_expert())
-            total = rank == 0u ? qm_mul(weights[0], sum) : qm_mul_add(weights[rank], sum, total);
+        sum = qm_add(sum, term_at(gl_LocalInvocationIndex, i));
+        if (block_of(first + i) + 1u < of_expert) continue;
+        total = rank == 0u ? qm_mul(weights[0], sum) : qm_mul_add(weights[rank], sum, total);
+        sum = 0.0f;
+        rank++;
     }
 }
 
 void put_tile() {
     uint row = first_row + gl_LocalInvocationIndex;
-    if (gl_LocalInvocationIndex < kTileRows && row < c.p.width) residual[row] = qm_add(residual[row], total);
+    if (gl_LocalInvocationIndex < kTileRows && row < c.p.width) residual[row] = qm_add(residual0, total);
 }
 
 void main() {
-    if (gl_LocalInvocationIndex < c.p.used) {
-        ids[gl_LocalInvocationIndex] = in_ids[gl_LocalInvocationIndex];
-        weights[gl_LocalInvocationIndex] = in_weights[gl_LocalInvocationIndex];
-    }
+    uint of_expert = blocks_of_expert();
+    for (uint i = gl_LocalInvocationIndex; i < kBlocks; i += kThreads)
+        places[i] = uvec2(in_ids[i / of_expert] * c.p.width, i % of_expert);
+    if (gl_LocalInvocationIndex < c.p.used) weights[gl_LocalInvocationIndex] = in_weights[gl_LocalInvocationIndex];
     barrier();
     run_tiles(c.tiles);
 }

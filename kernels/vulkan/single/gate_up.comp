@@ -11,8 +11,10 @@ layout(binding = 2) writeonly buffer Ids { uint out_ids[]; };
 layout(binding = 3) writeonly buffer Weights { float out_weights[]; };
 layout(binding = 4) writeonly buffer Swiglu { float swiglu[]; };  // [used][ff]
 
-uint first_element;  // of the tile at hand
-float gate, up;      // of the element that this thread makes
+const uint kElements = kTileRows / 2u;
+
+uint rank, first_element;  // of the tile at hand: the expert's, and the first of its elements
+float gate, up;            // of the element that this thread makes
 
 WeightAddress matrix_of(uint row) {
     if ((row & 1u) == 0u) return c.gate;
@@ -20,13 +22,14 @@ WeightAddress matrix_of(uint row) {
 }
 uint columns_of_row() { return c.norm.p.width; }
 uint row_of(uint row, uint item) {
-    uint element = min(first_element + row / 2u, c.topk.used * c.ff - 1u);
-    return ids[element / c.ff] * c.ff + element % c.ff;
+    return ids[rank] * c.ff + min(first_element + row / 2u, c.ff - 1u);
 }
 uint block_of(uint item) { return item; }
 
 void take_tile(uint tile) {
-    first_element = tile * (kTileRows / 2u);
+    uint of_expert = (c.ff + kElements - 1u) / kElements;
+    rank = tile / of_expert;
+    first_element = tile % of_expert * kElements;
     gate = up = 0.0f;
 }
 
@@ -49,7 +52,7 @@ void add_terms(uint first, uint count) {
 
 void put_tile() {
     uint element = first_element + gl_LocalInvocationIndex;
-    if (2u * gl_LocalInvocationIndex < kTileRows && element < c.topk.used * c.ff) swiglu[element] = qm_swiglu(gate, up);
+    if (gl_LocalInvocationIndex < kElements && element < c.ff) swiglu[rank * c.ff + element] = qm_swiglu(gate, up);
 }
 
 void main() {

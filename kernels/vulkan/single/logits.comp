@@ -18,6 +18,7 @@ void prepare() {
     norm_input(c.norm);
 }
 
+void begin(uint at) {}
 void put(uint at, float value) {
     logits[at] = value;
     if (infinite(value)) flags[1] = 1u;

@@ -2,6 +2,7 @@
 #include "vulkan/single/tiles.glsl"
 
 void put(uint at, float value);
+void begin(uint at);  // what a product goes to can be read
 
 MatricesParams of;      // what there is to do
 DotJob job;             // the tile at hand
@@ -23,6 +24,7 @@ void take_tile(uint tile) {
     job = of.jobs[j];
     first_row = tile * kTileRows;
     sum = 0.0f;
+    begin(job.to + min(first_row + gl_LocalInvocationIndex, job.rows - 1u));
 }
 
 void add_terms(uint first, uint count) {

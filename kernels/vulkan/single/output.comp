@@ -20,7 +20,10 @@ void prepare() {
     make_input(x);
 }
 
-void put(uint at, float value) { residual[at] = qm_add(residual[at], value); }
+float before;
+
+void begin(uint at) { before = residual[at]; }
+void put(uint at, float value) { residual[at] = qm_add(before, value); }
 
 void main() {
     of = c;

@@ -9,6 +9,7 @@ layout(push_constant) uniform Constants { NormMatricesConstants c; };
 layout(binding = 1) writeonly buffer Products { float products[]; };
 
 void prepare() { norm_input(c.norm); }
+void begin(uint at) {}
 void put(uint at, float value) { products[at] = value; }
 
 void main() {
