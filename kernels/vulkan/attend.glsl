@@ -13,10 +13,14 @@ const uint kLanes = kDim / 4u;    // threads that share a row of V
 const uint kGroups = kThreads / kLanes;
 const uint kLoads = 8u;           // of V by a thread at a time; its 256 / kGroups keys are a multiple of it
 
-uvec4 key_digits(uint j, uint quad);  // of key j of the block: kQuads of its high digits, then of the low ones
+// Key j of the block: kQuads of its high digits, then of the low ones; its scales; its value, four dimensions of 16 bits.
+uvec4 key_digits(uint j, uint quad);
 float key_scale(uint j);
 float value_scale(uint j);
-ivec2 value_at(uint j, uint lane);  // four dimensions, 16 bits each
+ivec2 value_at(uint j, uint lane);
+// The last key of a block may be at hand and not in the cache. The others are loaded all at once.
+uvec4 own_digits(uint quad);
+ivec2 own_value_at(uint lane);
 void put_values(uint h, uint lane, vec4 values);
 void put_sums(uint h, float maximum, float total);
 
@@ -35,19 +39,27 @@ uint most_of_head(uint h) {
 }
 
 // Sums over the head of one key times each digit of Q, both digits of K.
-void score(uint j, out ivec2 scores[kHeads]) {
+struct Score {
     ivec2 high[kHeads], low[kHeads];
-    [[unroll]] for (uint h = 0u; h < kHeads; h++) high[h] = low[h] = ivec2(0);
-    [[unroll]] for (uint part = 0u; part < kQuads; part++) {
-        uvec4 k_high = key_digits(j, part), k_low = key_digits(j, kQuads + part);
-        [[unroll]] for (uint h = 0u; h < kHeads; h++) {
-            uvec4 q_high = query[2u * kQuads * h + part], q_low = query[2u * kQuads * h + kQuads + part];
-            high[h] += ivec2(dot16(k_high, q_high), dot16(k_low, q_high));
-            low[h] += ivec2(dot16(k_high, q_low), dot16(k_low, q_low));
-        }
+};
+
+void add_part(inout Score s, uint part, uvec4 k_high, uvec4 k_low) {
+    [[unroll]] for (uint h = 0u; h < kHeads; h++) {
+        uvec4 q_high = query[2u * kQuads * h + part], q_low = query[2u * kQuads * h + kQuads + part];
+        s.high[h] += ivec2(dot16(k_high, q_high), dot16(k_low, q_high));
+        s.low[h] += ivec2(dot16(k_high, q_low), dot16(k_low, q_low));
     }
-    [[unroll]] for (uint h = 0u; h < kHeads; h++)
-        scores[h] = ivec2(256 * high[h].x + high[h].y, 256 * low[h].x + low[h].y);
+}
+
+void find_score(uint j, bool own, out Score s) {
+    [[unroll]] for (uint h = 0u; h < kHeads; h++) s.high[h] = s.low[h] = ivec2(0);
+    if (own) {
+        [[dont_unroll]] for (uint part = 0u; part < kQuads; part++)
+            add_part(s, part, own_digits(part), own_digits(kQuads + part));
+        return;
+    }
+    [[unroll]] for (uint part = 0u; part < kQuads; part++)
+        add_part(s, part, key_digits(j, part), key_digits(j, kQuads + part));
 }
 
 // Of every head its largest score, to all threads.
@@ -91,29 +103,35 @@ float end_tree(uint h) {
     return tree16(p);
 }
 
-// Sums over the block's keys of V times a digit of its weight: a thread has four dimensions of every kGroups-th key.
-void weigh_values(uint keys, out ivec4 high[kHeads], out ivec4 low[kHeads]) {
-    uint t = gl_LocalInvocationIndex;
-    [[unroll]] for (uint h = 0u; h < kHeads; h++) high[h] = low[h] = ivec4(0);
-    // Many loads at a time; past the last key its row is taken again, by a weight of zero.
-    for (uint first = t / kLanes; first < keys; first += kLoads * kGroups) {
-        ivec2 loaded[kLoads];
-        [[unroll]] for (uint i = 0u; i < kLoads; i++)
-            loaded[i] = value_at(min(first + i * kGroups, keys - 1u), t % kLanes);
-        [[unroll]] for (uint i = 0u; i < kLoads; i++) {
-            ivec2 two = loaded[i];
-            ivec4 x = ivec4((two.x << 16) >> 16, two.x >> 16, (two.y << 16) >> 16, two.y >> 16);
-            [[unroll]] for (uint h = 0u; h < kHeads; h++) {
-                ivec2 w = weights[256u * h + first + i * kGroups];
-                high[h] += w.x * x;
-                low[h] += w.y * x;
-            }
-        }
+struct Weighed {
+    ivec4 high[kHeads], low[kHeads];  // digits of the weight
+};
+
+void add_value(inout Weighed sum, ivec2 two, uint j) {
+    ivec4 x = ivec4((two.x << 16) >> 16, two.x >> 16, (two.y << 16) >> 16, two.y >> 16);
+    [[unroll]] for (uint h = 0u; h < kHeads; h++) {
+        ivec2 w = weights[256u * h + j];
+        sum.high[h] += w.x * x;
+        sum.low[h] += w.y * x;
     }
 }
 
-// The query and its scales are there, and a barrier since.
-void attend(uint keys) {
+// Sums over the block's keys of V times a digit of its weight: a thread has four dimensions of every kGroups-th key.
+void weigh_values(uint keys, bool own, out Weighed sum) {
+    uint t = gl_LocalInvocationIndex, cached = own ? keys - 1u : keys;
+    [[unroll]] for (uint h = 0u; h < kHeads; h++) sum.high[h] = sum.low[h] = ivec4(0);
+    if (own && t < kLanes) add_value(sum, own_value_at(t), cached);
+    // Many loads at a time.
+    [[dont_unroll]] for (uint first = t / kLanes; first < cached; first += kLoads * kGroups) {
+        ivec2 loaded[kLoads];
+        [[unroll]] for (uint i = 0u; i < kLoads; i++)
+            loaded[i] = first + i * kGroups < cached ? value_at(first + i * kGroups, t % kLanes) : ivec2(0);
+        [[unroll]] for (uint i = 0u; i < kLoads; i++) add_value(sum, loaded[i], first + i * kGroups);
+    }
+}
+
+// The query and its scales are there, and a barrier since. own: the last key is not in the cache.
+void attend(uint keys, bool own) {
     uint t = gl_LocalInvocationIndex;
     if (t < 8u * kHeads) most[t] = 0u;
     vec4 scores[kHeads];  // of this thread's keys
@@ -125,11 +143,12 @@ void attend(uint keys) {
     [[unroll]] for (uint i = 0u; i < kShare; i++) {
         uint j = t + kThreads * i;
         if (j >= keys) continue;
-        ivec2 found[kHeads];
-        score(j, found);
+        Score found;
+        find_score(j, own && j + 1u == keys, found);
         float scale = key_scale(j);
         [[unroll]] for (uint h = 0u; h < kHeads; h++) {
-            scores[h][i] = qm_score(query_scale[h], scale, found[h].x, found[h].y);
+            scores[h][i] = qm_score(query_scale[h], scale, 256 * found.high[h].x + found.high[h].y,
+                                    256 * found.low[h].x + found.low[h].y);
             maximum[h] = qm_max(scores[h][i], maximum[h]);
         }
     }
@@ -159,12 +178,12 @@ void attend(uint keys) {
 
     [[unroll]] for (uint h = 0u; h < kHeads; h++)
         if (t == h) put_sums(h, maximum[h], end_tree(h));
-    ivec4 high[kHeads], low[kHeads];
-    weigh_values(keys, high, low);
+    Weighed sum;
+    weigh_values(keys, own, sum);
     [[unroll]] for (uint h = 0u; h < kHeads; h++) {
         if (h > 0u) barrier();
-        sums[t] = high[h];
-        sums[kThreads + t] = low[h];
+        sums[t] = sum.high[h];
+        sums[kThreads + t] = sum.low[h];
         barrier();
         if (t < kLanes) {
             ivec4 all_high = ivec4(0), all_low = ivec4(0);

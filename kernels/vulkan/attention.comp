@@ -22,6 +22,8 @@ uvec4 key_digits(uint j, uint quad) { return Quads(cache).at[qm_key_quad(row + j
 float key_scale(uint j) { return Floats(after(cache, rows * 4u * kDim)).at[row + j]; }
 float value_scale(uint j) { return Floats(after(cache, rows * 4u * kDim)).at[rows + row + j]; }
 ivec2 value_at(uint j, uint lane) { return ivec2(Pairs(after(cache, rows * 2u * kDim)).at[(row + j) * kLanes + lane]); }
+uvec4 own_digits(uint quad) { return uvec4(0u); }  // the token's own key is in the cache
+ivec2 own_value_at(uint lane) { return ivec2(0); }
 void put_values(uint h, uint lane, vec4 x) { values[(first_at + h * c.count) * kLanes + lane] = x; }
 void put_sums(uint h, float block_maximum, float block_total) {
     maximum[first_at + h * c.count] = block_maximum;
@@ -41,7 +43,7 @@ void key_block(uint b, uint first_head, uint t) {
     rows = c.p.kv_heads * place.context;
     row = first_head / (c.p.heads / c.p.kv_heads) * place.context + first;
     first_at = (t * c.p.heads + first_head) * c.count + b;
-    attend(min(QM_KEY_BLOCK, place.position + 1u - first));
+    attend(min(QM_KEY_BLOCK, place.position + 1u - first), false);
 }
 
 void main() {

@@ -91,12 +91,14 @@ void add_super(uint count, inout ivec4 high[4], inout ivec4 low[4], inout ivec4 
         [[unroll]] for (uint s = 0u; s < 4u; s++) {
             if (kSlotStep * s < count) {
                 uint x = slot_of(s) * kStride + 2u * pair;
+                uvec4 x_h[2] = uvec4[2](x_high[x], x_high[x + 1u]), x_l[2] = uvec4[2](x_low[x], x_low[x + 1u]);
+                ivec2 x_sum = kMin ? ivec2(x_sums[x], x_sums[x + 1u]) : ivec2(0);
                 [[unroll]] for (uint r = 0u; r < 4u; r++) {
-                    ivec2 h = ivec2(dot16(w[r][0], x_high[x]), dot16(w[r][1], x_high[x + 1u]));
-                    ivec2 l = ivec2(dot16(w[r][0], x_low[x]), dot16(w[r][1], x_low[x + 1u]));
+                    ivec2 h = ivec2(dot16(w[r][0], x_h[0]), dot16(w[r][1], x_h[1]));
+                    ivec2 l = ivec2(dot16(w[r][0], x_l[0]), dot16(w[r][1], x_l[1]));
                     high[s][r] += kPairs ? scale[r].x * (h.x + h.y) : scale[r].x * h.x + scale[r].y * h.y;
                     low[s][r] += kPairs ? scale[r].x * (l.x + l.y) : scale[r].x * l.x + scale[r].y * l.y;
-                    if (kMin) M[s][r] += minimum[r].x * x_sums[x] + minimum[r].y * x_sums[x + 1u];
+                    if (kMin) M[s][r] += minimum[r].x * x_sum.x + minimum[r].y * x_sum.y;
                 }
             }
         }

@@ -1,5 +1,5 @@
-// Rows of weights times X16: eight threads hold an item, a block of 256 weights, a part each, of four rows. The items of a
-// row lie side by side (kSpan of them, then the next stride); short rows leave room for several sets of four rows. Integer
+// Rows of weights times X16: eight threads hold an item, a block of 256 weights, a part each, of kRows rows. The items of
+// a row lie side by side (kSpan of them, then the next stride); short rows leave room for several sets of rows. Integer
 // sums meet through shared memory, in any order; then one thread makes each item's float. Whoever includes it says where
 // rows and activations are, and adds the floats up in their order.
 #include "vulkan/dot4.glsl"
@@ -12,7 +12,6 @@ const uint kGroups = kThreads / 8u;
 const uint kSets = kGroups / kSpan;
 const uint kTileRows = kSets * kRows;
 const uint kStride = kThreads + kGroups;  // a word between groups of eight keeps their readers in different banks
-const uint kKind = kRows * kStride;
 
 // row: of the tile's kTileRows; past the last it is some row that is there. item: of that row, from 0 on.
 WeightAddress matrix_of(uint row);
@@ -23,17 +22,17 @@ uvec4 x_digits(uint item, uint digit, uint run);  // digit 0 is the high one
 int x_sum(uint item, uint run);
 float x_scale(uint item);
 
-shared int cells[3u * kKind];           // sums of high digits, of low ones, and of minima; or the bits of groups' floats
+shared ivec4 cells[kRows * kStride];  // sums of high digits, of low ones, and of minima; or the bits of a group's float
 shared float terms[kRows * kGroups];  // [group][row of its set]
 
-// What a thread has on its way: its part of an item of four rows, and the factors of the float that it makes.
+// What a thread has on its way: its part of an item of kRows rows, and the factors of the float that it makes.
 struct Items {
     Part parts[kRows];
     vec2 factors;
 };
 
 uint set_of(uint group) { return min(group / kSpan, kSets - 1u); }  // groups beyond the sets do work that is not used
-uint cell(uint kind, uint row, uint group, uint k) { return kind * kKind + row * kStride + group * 9u + k; }
+uint cell(uint row, uint group, uint k) { return row * kStride + group * 9u + k; }
 
 // Items first ... of the tile's rows, of which each has `items`.
 Items load_items(uint first, uint items) {
@@ -53,22 +52,17 @@ Items load_items(uint first, uint items) {
     return loaded;
 }
 
-int sum_of(uint kind, uint row, uint group) {
-    int sum = 0;
-    [[unroll]] for (uint k = 0u; k < 8u; k++) sum += cells[cell(kind, row, group, k)];
-    return sum;
-}
-
 // What one item adds to one row.
 float term_of(uint row, uint group, vec2 factors, float dx) {
     if (!kSuper) {
         float g[8];
-        [[unroll]] for (uint k = 0u; k < 8u; k++) g[k] = intBitsToFloat(cells[cell(0u, row, group, k)]);
+        [[unroll]] for (uint k = 0u; k < 8u; k++) g[k] = intBitsToFloat(cells[cell(row, group, k)].x);
         return qm_term32(dx, qm_sum8(g[0], g[1], g[2], g[3], g[4], g[5], g[6], g[7]));
     }
-    int high = sum_of(0u, row, group), low = sum_of(1u, row, group);
-    if (!kMin) return qm_term(factors.x, dx, high, low);
-    return qm_term_min(factors.x, factors.y, dx, high, low, sum_of(2u, row, group));
+    ivec4 sum = ivec4(0);
+    [[unroll]] for (uint k = 0u; k < 8u; k++) sum += cells[cell(row, group, k)];
+    if (!kMin) return qm_term(factors.x, dx, sum.x, sum.y);
+    return qm_term_min(factors.x, factors.y, dx, sum.x, sum.y, sum.z);
 }
 
 // The floats of items that were loaded, to `terms`, which is there after the last barrier.
@@ -87,20 +81,19 @@ void make_terms(Items loaded, uint first, uint items) {
         Part part = loaded.parts[r];
         ivec2 high = ivec2(dot16(part.q[0], high_digits[0]), dot16(part.q[1], high_digits[1]));
         ivec2 low = ivec2(dot16(part.q[0], low_digits[0]), dot16(part.q[1], low_digits[1]));
-        uint at = cell(0u, r, group, k);
+        uint at = cell(r, group, k);
         if (kSuper) {
             high *= part.scale;
             low *= part.scale;
-            cells[at] = high.x + high.y;
-            cells[at + kKind] = low.x + low.y;
-            if (kMin) cells[at + 2u * kKind] = part.minimum.x * sums[0] + part.minimum.y * sums[1];
+            int M = kMin ? part.minimum.x * sums[0] + part.minimum.y * sums[1] : 0;
+            cells[at] = ivec4(high.x + high.y, low.x + low.y, M, 0);
             continue;
         }
         float value = 0.0f;  // past the end of a row of 32s
         if (8u * block_of(item) + k < columns_of_row() / 32u)
             value = kMin ? qm_group_min(part.d, part.dmin, high.x + high.y, low.x + low.y, sums[0] + sums[1])
                          : qm_group(part.d, high.x + high.y, low.x + low.y);
-        cells[at] = floatBitsToInt(value);
+        cells[at].x = floatBitsToInt(value);
     }
     barrier();
     if (t < kRows * kGroups) {

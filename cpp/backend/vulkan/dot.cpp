@@ -40,7 +40,7 @@ void dot_jobs(Recording& work, const Product& p, std::span<const Job> jobs, cons
     work.dispatch({.shader = shader, .type = jobs[0].w.type, .span = span},
                   {in(floats ? p.in.values : nothing), in(floats ? nothing : p.in.digits),
                    in(floats ? nothing : p.in.sums), in(floats ? nothing : p.in.scale), in(chosen), in(tiles), out(to)},
-                  params, {params.row_tiles, params.tiles});
+                  params, {params.row_tiles, params.tiles, tiled && floats ? QM_TILE / QM_FLOAT_SLOTS : 1});
 }
 
 }  // namespace

@@ -137,9 +137,9 @@ std::uint64_t shared_bytes(const Config& c, std::uint32_t threads) {
     const std::uint64_t blocks =
         std::max({blocks_of(c.width), blocks_of(c.q_rows()), c.experts_used * blocks_of(c.ff)});
     const std::uint64_t activations = blocks * (512 + 64 + 4 + 32);
-    const std::uint64_t products = 3 * QM_SET_ROWS * (threads + threads / 8) * 4 + QM_SET_ROWS * threads / 8 * 4;
+    const std::uint64_t products = QM_SET_ROWS * (threads + threads / 8) * 16 + QM_SET_ROWS * threads / 8 * 4;
     const std::uint64_t trees = 2 * threads * 4 + 1024;
-    return activations + products + trees + 8 * (c.experts + 3) + 8 * QM_MOST_USED;
+    return activations + products + trees + 12 * (c.experts + 3) + 8 * (QM_MOST_USED + blocks);
 }
 
 }  // namespace

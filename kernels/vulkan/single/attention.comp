@@ -31,16 +31,15 @@ uint own;         // the token's own key in the block, if it is there; other wor
 uint first_head;
 bool alone;       // there is no other block
 
-uvec4 key_digits(uint j, uint quad) {
-    if (j == own) return own_key[quad];
-    return Quads(cache).at[qm_key_quad(row + j, quad, kDim)];
-}
+uvec4 key_digits(uint j, uint quad) { return Quads(cache).at[qm_key_quad(row + j, quad, kDim)]; }
 float key_scale(uint j) { return j == own ? own_scales[0] : Floats(after(cache, rows * 4u * kDim)).at[row + j]; }
 float value_scale(uint j) { return j == own ? own_scales[1] : Floats(after(cache, rows * 4u * kDim)).at[rows + row + j]; }
 ivec2 value_at(uint j, uint lane) {
-    if (j == own) return own_value[lane];
     return ivec2(Pairs(after(cache, rows * 2u * kDim)).at[(row + j) * kLanes + lane]);
 }
+
+uvec4 own_digits(uint quad) { return own_key[quad]; }
+ivec2 own_value_at(uint lane) { return own_value[lane]; }
 
 uint at_block(uint h, uint b) { return (first_head + h) * c.count + b; }
 
@@ -142,7 +141,7 @@ void main() {
     make_heads(p, Floats(address(c.rope.q_norm)), Floats(address(c.rope.k_norm)),
                Floats(row_after(address(c.rope.rope), place.position, 4u * kDim)), last ? kOwn : kHeads);
     if (last && first_head % group == 0u) append(kv, place);
-    attend(last ? own + 1u : QM_KEY_BLOCK);
+    attend(last ? own + 1u : QM_KEY_BLOCK, last);
     if (alone) return;
 
     memoryBarrierBuffer();

@@ -8,7 +8,8 @@ const uint kKeys = (kExperts + 3u) / 4u;  // quads of them
 layout(binding = 1) readonly buffer Logits { float router_logits[]; };
 
 shared float probability[kExperts];
-shared uvec4 keys[kKeys];
+shared ivec4 keys[kKeys];  // of what is past the last expert: less than any
+shared uint ranks[kExperts];
 shared uint ids[QM_MOST_USED];
 shared float chosen[QM_MOST_USED];
 
@@ -27,31 +28,38 @@ void softmax() {
         }
     float inverse = qm_recip(tree256(partial));
     for (uint i = t; i < 4u * kKeys; i += kThreads) {
-        uint key = 0u;  // past the last expert: before none
+        int key = -1;
         if (i < kExperts) {
             probability[i] = qm_mul(probability[i], inverse);
-            key = qm_rank_key(probability[i]);
+            key = int(qm_rank_key(probability[i]));
         }
         keys[i / 4u][i & 3u] = key;
     }
     barrier();
 }
 
-// An expert's rank is the number of those before it: with a larger key, or the same and a lower index.
+// An expert's rank is the number of those before it: with a larger key, or the same and a lower index. Where there are
+// threads to spare several count for each.
+const uint kParts = kThreads > 2u * kExperts ? 4u : (kThreads > kExperts ? 2u : 1u);
+
 void choose(uint used) {
+    for (uint i = gl_LocalInvocationIndex; i < kExperts; i += kThreads) ranks[i] = 0u;
     softmax();
-    for (uint own = gl_LocalInvocationIndex; own < kExperts; own += kThreads) {
-        uint key = keys[own / 4u][own & 3u], rank = 0u;
-        [[unroll]] for (uint q = 0u; q < kKeys; q++) {
-            uvec4 other = keys[q];
-            [[unroll]] for (uint i = 0u; i < 4u; i++)
-                rank += other[i] > key || (other[i] == key && 4u * q + i < own) ? 1u : 0u;
+    for (uint i = gl_LocalInvocationIndex; i < kParts * kExperts; i += kThreads) {
+        uint own = i / kParts, rank = 0u;
+        int key = keys[own / 4u][own & 3u];
+        [[dont_unroll]] for (uint q = i % kParts; q < kKeys; q += kParts) {
+            ivec4 other = keys[q];
+            [[unroll]] for (uint j = 0u; j < 4u; j++) rank += other[j] > (4u * q + j < own ? key - 1 : key) ? 1u : 0u;
         }
-        if (rank < used) {
-            ids[rank] = own;
-            chosen[rank] = probability[own];
-        }
+        atomicAdd(ranks[own], rank);
     }
+    barrier();
+    for (uint own = gl_LocalInvocationIndex; own < kExperts; own += kThreads)
+        if (ranks[own] < used) {
+            ids[ranks[own]] = own;
+            chosen[ranks[own]] = probability[own];
+        }
     barrier();
 }
 

@@ -3,7 +3,7 @@
 // row are the blocks of all its experts, one expert after the other.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
-#include "vulkan/single/input.glsl"
+#include "vulkan/single/rows_input.glsl"
 #include "vulkan/single/tiles.glsl"
 
 layout(push_constant) uniform Constants { DownConstants c; };
@@ -35,18 +35,11 @@ void take_tile(uint tile) {
     residual0 = residual[min(first_row + gl_LocalInvocationIndex, c.p.width - 1u)];
 }
 
-void prepare() {
-    vec4 x[kRounds];
-    uint of_expert = blocks_of_expert();
-    [[unroll]] for (uint r = 0u; r < kRounds; r++) {
-        uint block = input_block(r), expert = block / of_expert, column = 256u * (block % of_expert) + 4u * input_quad();
-        bool inside = block < kBlocks && column < c.p.ff;
-        x[r] = inside ? swiglu[(expert * c.p.ff + column) / 4u] : vec4(0.0f);
-    }
-    clear_input();
-    barrier();
-    make_input(x);
+vec4 input_at(uint block, uint quad) {
+    uint expert = block / blocks_of_expert(), column = 256u * (block % blocks_of_expert()) + 4u * quad;
+    return block < kBlocks && column < c.p.ff ? swiglu[(expert * c.p.ff + column) / 4u] : vec4(0.0f);
 }
+void prepare() { rows_input(); }
 
 void add_terms(uint first, uint count) {
     if (gl_LocalInvocationIndex >= kTileRows) return;

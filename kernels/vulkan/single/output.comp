@@ -2,23 +2,18 @@
 // The output projection, added to the residual.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
-#include "vulkan/single/input.glsl"
+#include "vulkan/single/rows_input.glsl"
 #include "vulkan/single/matrices.glsl"
 
 layout(push_constant) uniform Constants { MatricesParams c; };
 layout(binding = 0) readonly buffer Attention { vec4 attention[]; };
 layout(binding = 1) buffer Residual { float residual[]; };
 
-void prepare() {
-    vec4 x[kRounds];
-    [[unroll]] for (uint r = 0u; r < kRounds; r++) {
-        uint quad = 64u * input_block(r) + input_quad();
-        x[r] = 4u * quad < c.columns ? attention[quad] : vec4(0.0f);
-    }
-    clear_input();
-    barrier();
-    make_input(x);
+vec4 input_at(uint block, uint quad) {
+    uint at = 64u * block + quad;
+    return 4u * at < c.columns ? attention[at] : vec4(0.0f);
 }
+void prepare() { rows_input(); }
 
 float before;
 
