@@ -4,10 +4,12 @@
 void put(uint at, float value);
 void begin(uint at);  // what a product goes to can be read
 
-MatricesParams of;      // what there is to do
-DotJob job;             // the tile at hand
+MatricesParams of;  // what there is to do
+DotJob job;         // the tile whose weights are loaded
 uint first_row;
-float sum;              // of the row of the tile that this thread makes
+bool has_row;       // of the tile at hand: this thread makes one,
+uint row_at;        // which goes there,
+float sum;          // and is so far
 
 WeightAddress matrix_of(uint row) { return job.w; }
 uint columns_of_row() { return of.columns; }
@@ -23,8 +25,14 @@ void take_tile(uint tile) {
     }
     job = of.jobs[j];
     first_row = tile * kTileRows;
+}
+
+void begin_tile() {
+    uint row = first_row + gl_LocalInvocationIndex;
+    has_row = gl_LocalInvocationIndex < kTileRows && row < job.rows;
+    row_at = job.to + row;
     sum = 0.0f;
-    begin(job.to + min(first_row + gl_LocalInvocationIndex, job.rows - 1u));
+    if (has_row) begin(row_at);
 }
 
 void add_terms(uint first, uint count) {
@@ -33,6 +41,5 @@ void add_terms(uint first, uint count) {
 }
 
 void put_tile() {
-    uint row = first_row + gl_LocalInvocationIndex;
-    if (gl_LocalInvocationIndex < kTileRows && row < job.rows) put(job.to + row, sum);
+    if (has_row) put(row_at, sum);
 }
