@@ -25,11 +25,7 @@ void multiply(Slots slots, JobTile rows) {
     x_block = input_of(slots.first) * blocks;
     float sum = 0.0f;
     for (uint first = 0u; first < blocks; first += kSpan) {
-        Items items = load_items(first, blocks);
-        make_cells(items, first, blocks);
-        barrier();
-        make_terms(items.factors, first, blocks);
-        barrier();
+        make_terms(load_items(first, blocks), first, blocks);
         uint here = min(kSpan, blocks - first);
         if (t < kTileRows)
             for (uint i = 0u; i < here; i++) sum = qm_add(sum, term_at(t, i));

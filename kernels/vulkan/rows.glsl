@@ -65,8 +65,8 @@ float term_of(uint row, uint group, vec2 factors, float dx) {
     return qm_term_min(factors.x, factors.y, dx, sum.x, sum.y, sum.z);
 }
 
-// The integer sums of items that were loaded; a barrier; make_terms of them; a barrier; then `terms` are there.
-void make_cells(Items loaded, uint first, uint items) {
+// The floats of items that were loaded, to `terms`, which is there after the last barrier.
+void make_terms(Items loaded, uint first, uint items) {
     const uint t = gl_LocalInvocationIndex, group = t / 8u, k = t & 7u;
     uint item = min(first + group % kSpan, items - 1u);
     uvec4 high_digits[2], low_digits[2];
@@ -95,13 +95,13 @@ void make_cells(Items loaded, uint first, uint items) {
                          : qm_group(part.d, high.x + high.y, low.x + low.y);
         cells[at].x = floatBitsToInt(value);
     }
-}
-
-void make_terms(vec2 factors, uint first, uint items) {
-    uint t = gl_LocalInvocationIndex, group = t / kRows;
-    if (group >= kGroups) return;
-    float dx = x_scale(min(first + group % kSpan, items - 1u));
-    terms[t] = term_of(t % kRows, group, factors, dx);
+    barrier();
+    if (t < kRows * kGroups) {
+        uint term_group = t / kRows;
+        float dx = x_scale(min(first + term_group % kSpan, items - 1u));
+        terms[t] = term_of(t % kRows, term_group, loaded.factors, dx);
+    }
+    barrier();
 }
 
 // The term of item first + i of a row of the tile.

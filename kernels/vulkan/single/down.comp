@@ -16,10 +16,9 @@ layout(binding = 3) buffer Residual { float residual[]; };
 shared uvec2 places[kBlocks];
 shared float weights[QM_MOST_USED];
 
-uint first_row;            // of the tile whose weights are loaded
-bool has_row;              // of the tile at hand: this thread makes one,
-uint own_row, rank;        // which, and the expert that it is at,
-float sum, total, before;  // that one's sum, the sum of those before, and what they are added to
+uint first_row;              // of the tile at hand
+uint rank;                   // of the row of the tile that this thread makes: the expert that it is at,
+float sum, total, residual0;  // that one's sum, the sum of those before, and what they are added to
 
 uint blocks_of_expert() { return (c.p.ff + 255u) / 256u; }
 WeightAddress matrix_of(uint row) { return c.w; }
@@ -31,14 +30,9 @@ uint block_of(uint item) { return places[item].y; }
 
 void take_tile(uint tile) {
     first_row = tile * kTileRows;
-}
-
-void begin_tile() {
-    own_row = first_row + gl_LocalInvocationIndex;
-    has_row = gl_LocalInvocationIndex < kTileRows && own_row < c.p.width;
     rank = 0u;
     sum = total = 0.0f;
-    if (has_row) before = residual[own_row];
+    residual0 = residual[min(first_row + gl_LocalInvocationIndex, c.p.width - 1u)];
 }
 
 vec4 input_at(uint block, uint quad) {
@@ -60,7 +54,8 @@ void add_terms(uint first, uint count) {
 }
 
 void put_tile() {
-    if (has_row) residual[own_row] = qm_add(before, total);
+    uint row = first_row + gl_LocalInvocationIndex;
+    if (gl_LocalInvocationIndex < kTileRows && row < c.p.width) residual[row] = qm_add(residual0, total);
 }
 
 void main() {

@@ -13,10 +13,8 @@ layout(binding = 4) writeonly buffer Swiglu { float swiglu[]; };  // [used][ff]
 
 const uint kElements = kTileRows / 2u;
 
-uint rank, first_element;  // the tile whose weights are loaded: of its expert, and of its elements the first
-bool has_element;          // of the tile at hand: this thread makes one,
-uint element_at;           // which goes there,
-float gate, up;            // and is so far
+uint rank, first_element;  // of the tile at hand: the expert's, and the first of its elements
+float gate, up;            // of the element that this thread makes
 
 WeightAddress matrix_of(uint row) {
     if ((row & 1u) == 0u) return c.gate;
@@ -32,12 +30,6 @@ void take_tile(uint tile) {
     uint of_expert = (c.ff + kElements - 1u) / kElements;
     rank = tile / of_expert;
     first_element = tile % of_expert * kElements;
-}
-
-void begin_tile() {
-    uint element = first_element + gl_LocalInvocationIndex;
-    has_element = gl_LocalInvocationIndex < kElements && element < c.ff;
-    element_at = rank * c.ff + element;
     gate = up = 0.0f;
 }
 
@@ -59,7 +51,8 @@ void add_terms(uint first, uint count) {
 }
 
 void put_tile() {
-    if (has_element) swiglu[element_at] = qm_swiglu(gate, up);
+    uint element = first_element + gl_LocalInvocationIndex;
+    if (gl_LocalInvocationIndex < kElements && element < c.ff) swiglu[rank * c.ff + element] = qm_swiglu(gate, up);
 }
 
 void main() {

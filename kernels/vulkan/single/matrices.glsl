@@ -4,12 +4,10 @@
 void put(uint at, float value);
 void begin(uint at);  // what a product goes to can be read
 
-MatricesParams of;  // what there is to do
-DotJob job;         // the tile whose weights are loaded
+MatricesParams of;      // what there is to do
+DotJob job;             // the tile at hand
 uint first_row;
-bool has_row;       // of the tile at hand: this thread makes one,
-uint row_at;        // which goes there,
-float sum;          // and is so far
+float sum;              // of the row of the tile that this thread makes
 
 WeightAddress matrix_of(uint row) { return job.w; }
 uint columns_of_row() { return of.columns; }
@@ -25,14 +23,8 @@ void take_tile(uint tile) {
     }
     job = of.jobs[j];
     first_row = tile * kTileRows;
-}
-
-void begin_tile() {
-    uint row = first_row + gl_LocalInvocationIndex;
-    has_row = gl_LocalInvocationIndex < kTileRows && row < job.rows;
-    row_at = job.to + row;
     sum = 0.0f;
-    if (has_row) begin(row_at);
+    begin(job.to + min(first_row + gl_LocalInvocationIndex, job.rows - 1u));
 }
 
 void add_terms(uint first, uint count) {
@@ -41,5 +33,6 @@ void add_terms(uint first, uint count) {
 }
 
 void put_tile() {
-    if (has_row) put(row_at, sum);
+    uint row = first_row + gl_LocalInvocationIndex;
+    if (gl_LocalInvocationIndex < kTileRows && row < job.rows) put(job.to + row, sum);
 }
