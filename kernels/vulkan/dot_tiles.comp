@@ -98,7 +98,9 @@ void add_super(uint count, inout ivec4 high[4], inout ivec4 low[4], inout ivec4 
                     ivec2 l = ivec2(dot16(w[r][0], x_l[0]), dot16(w[r][1], x_l[1]));
                     high[s][r] += kPairs ? scale[r].x * (h.x + h.y) : scale[r].x * h.x + scale[r].y * h.y;
                     low[s][r] += kPairs ? scale[r].x * (l.x + l.y) : scale[r].x * l.x + scale[r].y * l.y;
-                    if (kMin) M[s][r] += minimum[r].x * x_sum.x + minimum[r].y * x_sum.y;
+                    if (kMin)
+                        M[s][r] += kPairs ? minimum[r].x * (x_sum.x + x_sum.y)
+                                          : minimum[r].x * x_sum.x + minimum[r].y * x_sum.y;
                 }
             }
         }

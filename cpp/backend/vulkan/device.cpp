@@ -59,7 +59,7 @@ Style style_of(VkPhysicalDevice device) {
         processor = std::strcmp(as, "processor") == 0;
         packed = !processor;
     }
-    return {packed, processor ? 64u : 256u, processor ? 4u : 384u};
+    return {packed, processor ? 64u : 256u, processor ? 4u : 264u};
 }
 
 Limits limits_of(VkPhysicalDevice device) {
