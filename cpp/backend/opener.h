@@ -1,4 +1,5 @@
-// A GPU's driver belongs to the process that opened it: a forked one has the handles, and can neither use nor free them.
+// A GPU's driver belongs to the process that opened it: a forked one has the handles, and can neither use nor free
+// them.
 #pragma once
 
 #include <sys/types.h>

@@ -34,8 +34,8 @@ void dot_jobs(Recording& work, const Product& p, std::span<const Job> jobs, cons
         params.jobs[params.count++] = {job.w.address, job.rows, static_cast<uint>((job.to.offset - to.offset) / 4)};
         params.row_tiles += (job.rows + tile_rows - 1) / tile_rows;
     }
-    const Region& chosen = !p.experts ? nothing : (tiled ? p.experts->order : p.experts->ids);
-    const Region& tiles = p.experts && tiled ? p.experts->tiles : nothing;
+    const Region& chosen = !p.experts ? nothing : (tiled ? p.experts->sorted.order : p.experts->expert_ids);
+    const Region& tiles = p.experts && tiled ? p.experts->sorted.tiles : nothing;
     const std::uint32_t span = shader == Shader::dot_singles ? qm_span(p.in.blocks(), groups) : 1;
     work.dispatch({.shader = shader, .type = jobs[0].w.type, .span = span},
                   {in(floats ? p.in.values : nothing), in(floats ? nothing : p.in.digits),

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "backend/shown.h"
 #include "backend/vulkan.h"
 #include "backend/vulkan/cache.h"
 #include "backend/vulkan/single.h"
@@ -328,56 +329,19 @@ class VulkanExecutor final : public Executor {
     }
 
     void capture(const Stage& stage, std::uint32_t layer, const Batch& batch, const Poll& poll) {
-        using Of = qwen3moe::Buffer;
-        const auto put = [&](const Region& region, std::size_t rows, std::size_t values) {
-            std::vector<std::byte> host(rows * values * sizeof(float));
-            for (std::size_t at = 0; at < host.size(); at += b_.logits.bytes) {
-                const std::size_t bytes = std::min<std::size_t>(b_.logits.bytes, host.size() - at);
-                stream_.recording(poll).copy({region.buffer, region.offset + at, bytes},
-                                             received_->part(kReceivedLogits, bytes));
-                stream_.finish(poll);
-                std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedLogits), bytes);
-            }
-            batch.sink->put(stage, layer, host.data(), rows, values * sizeof(float));
-        };
-        const std::size_t n = rows_;
-        const std::size_t used = c_.experts_used;
-        switch (stage.buffer) {
-            case Of::residual:
-                return put(b_.residual, n, c_.width);
-            case Of::normed:
-                return put(b_.normed.values, layer == kNoLayer ? wanted_ : n, c_.width);
-            case Of::q:
-                return put(b_.q, n, c_.q_rows());
-            case Of::k:
-                return put(b_.k, n, c_.kv_rows());
-            case Of::v:
-                return put(b_.v, n, c_.kv_rows());
-            case Of::attention:
-                return put(b_.attention.values, n, c_.q_rows());
-            case Of::router_logits:
-                return put(b_.router_logits, n, c_.experts);
-            case Of::probabilities:
-                return put(b_.probabilities, n, c_.experts);
-            case Of::expert_ids:
-                return put(b_.experts.ids, n, used);
-            case Of::expert_weights:
-                return put(b_.expert_weights, n, used);
-            case Of::gate:
-                return put(b_.gate, n, used * c_.ff);
-            case Of::up:
-                return put(b_.up, n, used * c_.ff);
-            case Of::swiglu:
-                return put(b_.swiglu.values, n, used * c_.ff);
-            case Of::expert_out:
-                return put(b_.expert_out, n, used * c_.width);
-            case Of::moe_out:
-                return put(b_.moe_out, n, c_.width);
-            case Of::logits:
-                return batch.sink->put(stage, layer, batch.logits, wanted_, c_.vocab * sizeof(float));
-            default:
-                return;  // no stage shows the others
+        if (stage.buffer == qwen3moe::Buffer::logits)
+            return batch.sink->put(stage, layer, batch.logits, wanted_, c_.vocab * sizeof(float));
+        const Region region = place_of<Region>(b_, stage.buffer);
+        const Extent shown = extent_of(c_, stage.buffer, layer, rows_, wanted_);
+        std::vector<std::byte> host(shown.rows * shown.values * sizeof(float));
+        for (std::size_t at = 0; at < host.size(); at += b_.logits.bytes) {
+            const std::size_t bytes = std::min<std::size_t>(b_.logits.bytes, host.size() - at);
+            stream_.recording(poll).copy({region.buffer, region.offset + at, bytes},
+                                         received_->part(kReceivedLogits, bytes));
+            stream_.finish(poll);
+            std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedLogits), bytes);
         }
+        batch.sink->put(stage, layer, host.data(), shown.rows, shown.values * sizeof(float));
     }
 
     const Config c_;

@@ -62,12 +62,12 @@ class StepGroups {
         std::uint32_t tiles = used * tiles_of(2 * c_.ff, blocks);
         work_.dispatch(
             gate_up,
-            {in(b_.residual), in(b_.router_logits), out(b_.experts.ids), out(b_.expert_weights), out(b_.swiglu.values)},
+            {in(b_.residual), in(b_.router_logits), out(b_.expert_ids), out(b_.expert_weights), out(b_.swiglu.values)},
             GateUpConstants{norm(0), topk_params(c_, 1), gate.address, up.address, c_.ff, tiles}, grid(tiles));
         const std::uint32_t items = used * blocks_of(c_.ff);
         tiles = tiles_of(c_.width, items);
         work_.dispatch(key(Shader::single_down, down, items),
-                       {in(b_.swiglu.values), in(b_.experts.ids), in(b_.expert_weights), out(b_.residual)},
+                       {in(b_.swiglu.values), in(b_.expert_ids), in(b_.expert_weights), out(b_.residual)},
                        DownConstants{down_params(c_, 1), down.address, tiles}, grid(tiles));
         return true;
     }

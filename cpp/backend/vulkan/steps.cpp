@@ -29,7 +29,7 @@ void rope_append(Recording& work, const RopeAppendConstants& c, const Buffers& b
 }
 
 std::uint32_t heads_together(const Style& style, const AttentionParams& p, std::uint64_t blocks) {
-    const std::uint64_t enough = style.workgroups / 2;
+    const std::uint64_t enough = 4 * style.workgroups;
     const std::uint32_t sharing = p.heads / p.kv_heads;
     for (std::uint32_t heads = 4; heads > 1; heads--)
         if (sharing % heads == 0 && blocks * p.tokens * (p.heads / heads) >= enough) return heads;
@@ -58,12 +58,11 @@ void router(Recording& work, const RouterParams& p, const Weight& w, const Buffe
 }
 
 void topk(Recording& work, const TopkParams& p, const Buffers& b) {
-    work.dispatch({Shader::topk},
-                  {in(b.router_logits), out(b.probabilities), out(b.experts.ids), out(b.expert_weights)}, p,
-                  {p.tokens});
+    work.dispatch({Shader::topk}, {in(b.router_logits), out(b.probabilities), out(b.expert_ids), out(b.expert_weights)},
+                  p, {p.tokens});
     if (takes_tiles(p.tokens))
         work.dispatch({Shader::group},
-                      {in(b.experts.ids), out(b.experts.cursor), out(b.experts.order), out(b.experts.tiles)},
+                      {in(b.expert_ids), out(b.sorted.cursor), out(b.sorted.order), out(b.sorted.tiles)},
                       GroupParams{p.tokens * p.used, p.experts}, {});
 }
 
@@ -74,7 +73,7 @@ void gate_up(Recording& work, const GateUpParams& p, const Weight& gate, const W
               .tokens = p.tokens,
               .used = p.used,
               .slots_per_row = p.used,
-              .experts = &b.experts,
+              .experts = &b,
               .expert_count = p.experts},
              b.nothing);
 }
@@ -92,7 +91,7 @@ void down(Recording& work, const DownParams& p, const Weight& w, const Buffers& 
               .in = b.swiglu,
               .tokens = p.tokens,
               .used = p.used,
-              .experts = &b.experts,
+              .experts = &b,
               .expert_count = p.experts},
              b.nothing);
 }
