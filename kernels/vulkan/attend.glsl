@@ -1,5 +1,5 @@
-// One block of 256 keys, for kHeads heads of one token that share them: each thread has its share of the keys, then of the
-// values. Whoever includes it says where keys and values are, and where the result goes.
+// One block of 256 keys, for kHeads heads of one token that share them: each thread has its share of the keys, then of
+// the values. Whoever includes it says where keys and values are, and where the result goes.
 #include "vulkan/dot4.glsl"
 #include "vulkan/threads.glsl"
 #include "vulkan/tree.glsl"
@@ -13,7 +13,8 @@ const uint kLanes = kDim / 4u;    // threads that share a row of V
 const uint kGroups = kThreads / kLanes;
 const uint kLoads = 8u;           // of V by a thread at a time; its 256 / kGroups keys are a multiple of it
 
-// Key j of the block: kQuads of its high digits, then of the low ones; its scales; its value, four dimensions of 16 bits.
+// Key j of the block: kQuads of its high digits, then of the low ones; its scales; its value, four dimensions of 16
+// bits.
 uvec4 key_digits(uint j, uint quad);
 float key_scale(uint j);
 float value_scale(uint j);

@@ -37,7 +37,7 @@ void key_block(uint b, uint first_head, uint t) {
     uint head = (c.first + t) * c.p.heads + first_head;
     for (uint i = gl_LocalInvocationIndex; i < kHeads * 2u * kQuads; i += kThreads)
         query[i] = query_digits[head * 2u * kQuads + i];
-    if (gl_LocalInvocationIndex < kHeads) query_scale[gl_LocalInvocationIndex] = query_scales[head + gl_LocalInvocationIndex];
+    for (uint i = gl_LocalInvocationIndex; i < kHeads; i += kThreads) query_scale[i] = query_scales[head + i];
     barrier();
     cache = caches[c.layer * c.sequences + place.sequence];
     rows = c.p.kv_heads * place.context;

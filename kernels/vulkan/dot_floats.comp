@@ -1,7 +1,7 @@
 #version 460
 // F32, F16 and BF16 weights, each product a dot256: 64 threads have four of its partial sums each, so that the tree's
-// first steps need no one else. For few slots a workgroup makes one row; for many, two rows of four slots at a time, and
-// those of a tile side by side.
+// first steps need no one else. For few slots a workgroup makes one row; for many, two rows of four slots at a time,
+// and those of a tile side by side.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
 #include "vulkan/dot.glsl"

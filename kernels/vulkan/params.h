@@ -49,7 +49,7 @@ QM_CONST uint QM_TILE = 32u;       // slots
 QM_CONST uint QM_TILE_ROWS = 64u;  // rows of weights that a tile of slots meets at a time
 QM_CONST uint QM_FLOAT_ROWS = 2u;  // rows of floats that a tile of slots meets at a time
 QM_CONST uint QM_FLOAT_SLOTS = 4u;
-QM_CONST uint QM_SET_ROWS = 2u;    // rows that a set of threads makes of one slot
+QM_CONST uint QM_SET_ROWS = 2u;  // rows that a set of threads makes of one slot
 
 // How many of a row's items are taken side by side by so many groups of eight threads: rows of more are taken in equal
 // strides.

@@ -1,7 +1,7 @@
-// Rows of weights times X16: eight threads hold an item, a block of 256 weights, a part each, of kRows rows. The items of
-// a row lie side by side (kSpan of them, then the next stride); short rows leave room for several sets of rows. Integer
-// sums meet through shared memory, in any order; then one thread makes each item's float. Whoever includes it says where
-// rows and activations are, and adds the floats up in their order.
+// Rows of weights times X16: eight threads hold an item, a block of 256 weights, a part each, of kRows rows. The items
+// of a row lie side by side (kSpan of them, then the next stride); short rows leave room for several sets of rows.
+// Integer sums meet through shared memory, in any order; then one thread makes each item's float. Whoever includes it
+// says where rows and activations are, and adds the floats up in their order.
 #include "vulkan/dot4.glsl"
 #include "vulkan/threads.glsl"
 #include "vulkan/unpack.glsl"

@@ -98,7 +98,9 @@ def test_decode_across_a_block_of_keys(pair, device):
 
 def test_decode_after_many_blocks_of_keys(folder, device):
     """So many that they are merged in pieces."""
-    path = qwen3moe.synth(folder / "deep.gguf", "small", **dict(TINY, layers=1, heads=6, kv_heads=1, context=9000, types="Q8_0"))
+    path = qwen3moe.synth(
+        folder / "deep.gguf", "small", **dict(TINY, layers=1, heads=6, kv_heads=1, context=9000, types="Q8_0")
+    )
     tokens = prompt(8501)
     with qwen3moe.Model.from_gguf(path, "cpu") as cpu, cpu.session(8600) as session:
         session.eval(tokens[:8500], "none")

@@ -1,6 +1,6 @@
 #version 460
-// Norms, rotation and append of the token's heads, and attention: a workgroup for each block of 256 keys of kHeads heads
-// that share them. The last of their blocks to finish merges them all, left to right.
+// Norms, rotation and append of the token's heads, and attention: a workgroup for each block of 256 keys of kHeads
+// heads that share them. The last of their blocks to finish merges them all, left to right.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
 #include "vulkan/single/heads.glsl"
@@ -10,30 +10,31 @@ layout(binding = 0) readonly buffer Q { float q[]; };
 layout(binding = 1) readonly buffer K { float k[]; };
 layout(binding = 2) readonly buffer V { float v[]; };
 layout(binding = 3) readonly buffer Places { Place places[]; };
-layout(binding = 4) readonly buffer Caches { uvec2 caches[]; };          // [layers]
-layout(binding = 5) coherent buffer Values { vec4 values[]; };           // [heads][count][head_dim]
-layout(binding = 6) coherent buffer Maximum { float maxima[]; };         // [heads][count]
-layout(binding = 7) coherent buffer Total { float totals[]; };           // [heads][count]
-layout(binding = 8) coherent buffer Done { uint done[]; };               // blocks that are finished, of a workgroup's heads
-layout(binding = 9) writeonly buffer Attention { vec4 attention[]; };    // [heads][head_dim]
+layout(binding = 4) readonly buffer Caches { uvec2 caches[]; };        // [layers]
+layout(binding = 5) coherent buffer Values { vec4 values[]; };         // [heads][count][head_dim]
+layout(binding = 6) coherent buffer Maximum { float maxima[]; };       // [heads][count]
+layout(binding = 7) coherent buffer Total { float totals[]; };         // [heads][count]
+layout(binding = 8) coherent buffer Done { uint done[]; };             // blocks that are finished, of kHeads heads
+layout(binding = 9) writeonly buffer Attention { vec4 attention[]; };  // [heads][head_dim]
 
-const uint kChunk = 32u;  // blocks whose factors are made at a time
-shared vec2 factors[kHeads * kChunk];   // keep, gain
+const uint kChunk = 32u;               // blocks whose factors are made at a time
+shared vec2 factors[kHeads * kChunk];  // keep, gain
 shared float chunk_maxima[kHeads * kChunk];
 shared float block_maxima[kHeads], block_totals[kHeads];
 shared float running_maxima[kHeads];
 shared bool last_to_finish;
 
-uvec2 cache;      // of the sequence
-uint row;         // of the block's first key
-uint rows;        // of the cache
-uint own;         // the token's own key in the block, if it is there; other workgroups may not have written it yet
+uvec2 cache;  // of the sequence
+uint row;     // of the block's first key
+uint rows;    // of the cache
+uint own;     // the token's own key in the block, if it is there; other workgroups may not have written it yet
 uint first_head;
-bool alone;       // there is no other block
+bool alone;  // there is no other block
 
 uvec4 key_digits(uint j, uint quad) { return Quads(cache).at[qm_key_quad(row + j, quad, kDim)]; }
-float key_scale(uint j) { return j == own ? own_scales[0] : Floats(after(cache, rows * 4u * kDim)).at[row + j]; }
-float value_scale(uint j) { return j == own ? own_scales[1] : Floats(after(cache, rows * 4u * kDim)).at[rows + row + j]; }
+float scale_at(uint i) { return Floats(after(cache, rows * 4u * kDim)).at[i]; }
+float key_scale(uint j) { return j == own ? own_scales[0] : scale_at(row + j); }
+float value_scale(uint j) { return j == own ? own_scales[1] : scale_at(rows + row + j); }
 ivec2 value_at(uint j, uint lane) {
     return ivec2(Pairs(after(cache, rows * 2u * kDim)).at[(row + j) * kLanes + lane]);
 }

@@ -1,5 +1,6 @@
 #version 460
-// RMSNorm, the choice of experts, their gate and up projections and SwiGLU. Rows of gate and of up take turns in a tile.
+// RMSNorm, the choice of experts, their gate and up projections and SwiGLU. Rows of gate and of up take turns in a
+// tile.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
 #include "vulkan/single/choose.glsl"

@@ -23,8 +23,8 @@ float x_scale(uint item) { return input_scale[item]; }
 uint input_block(uint round) { return kAtATime * round + gl_LocalInvocationIndex / 64u; }
 uint input_quad() { return gl_LocalInvocationIndex & 63u; }
 
-// Then a barrier, find_most of every round, a barrier, make_block of every round, a barrier. Values past a row's end are
-// zeros.
+// Then a barrier, find_most of every round, a barrier, make_block of every round, a barrier. Values past a row's end
+// are zeros.
 void clear_input() {
     for (uint i = gl_LocalInvocationIndex; i < 16u * kBlocks; i += kThreads) {
         input_sums[i] = 0;
