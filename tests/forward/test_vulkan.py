@@ -75,6 +75,14 @@ def test_more_rows_than_workgroups_of_a_dispatch(tmp_path):
         assert same(cpu.forward([1, 65999]), other.forward([1, 65999]))
 
 
+@pytest.mark.parametrize("shape", [dict(experts=40, experts_used=40), dict(experts=24, experts_used=24, ff=512)])
+def test_one_token_of_more_experts_than_fit(tmp_path, shape):
+    """Some devices share 32 KB within a workgroup; such a token is taken step by step."""
+    path = qwen3moe.synth(tmp_path / "m.gguf", "small", **(TINY | dict(layers=1, types="Q8_0") | shape))
+    with qwen3moe.Model.from_gguf(path, "cpu") as cpu, qwen3moe.Model.from_gguf(path, "vulkan:0") as other:
+        assert same(cpu.forward([1]), other.forward([1]))
+
+
 @pytest.mark.skipif(not VALIDATION_LAYER.exists(), reason="no Vulkan validation layer")
 @pytest.mark.parametrize("case", ["mixed", "BF16"])
 def test_validation_layers_are_silent(tmp_path, case):

@@ -2,12 +2,12 @@
 #include "vulkan/single/tiles.glsl"
 
 void put(uint at, float value);
-void begin(uint at);  // what a product goes to can be read
+void begin(uint at);  // what it is added to can be loaded
 
-MatricesParams of;      // what there is to do
-DotJob job;             // the tile at hand
+MatricesParams of;  // what there is to do
+DotJob job;         // the tile at hand
 uint first_row;
-float sum;              // of the row of the tile that this thread makes
+float sum;  // of the row of the tile that this thread makes
 
 WeightAddress matrix_of(uint row) { return job.w; }
 uint columns_of_row() { return of.columns; }
