@@ -1,6 +1,7 @@
 #version 460
 // F32, F16 and BF16 weights, each product a dot256: 64 threads have four of its partial sums each, so that the tree's
-// first steps need no one else. For few slots a workgroup makes one row; for many, two rows of four slots at a time.
+// first steps need no one else. For few slots a workgroup makes one row; for many, two rows of four slots at a time,
+// and those of a tile side by side.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
 #include "vulkan/dot.glsl"
@@ -9,8 +10,7 @@
 layout(local_size_x = 64) in;
 
 const uint kRows = QM_FLOAT_ROWS;
-const uint kSlots = 4u;
-const uint kLoads = 4u;  // strides of 256 columns that are on their way at a time
+const uint kSlots = QM_FLOAT_SLOTS;
 
 shared float partial[kRows * kSlots * 64u];
 shared float sixteenth[kRows * kSlots * 16u];
@@ -33,37 +33,33 @@ void multiply(Slots slots, JobTile tile, uint tile_rows) {
     DotJob job = p.jobs[tile.job];
     uint t = gl_LocalInvocationIndex, rows = min(tile_rows, job.rows - tile.first);
     uint from = (slots.expert * job.rows + tile.first) * p.columns;
-    for (uint s0 = 0u; s0 < slots.count; s0 += kSlots) {
+    for (uint s0 = kSlots * gl_WorkGroupID.z; s0 < slots.count; s0 += kSlots * gl_NumWorkGroups.z) {
         uint count = min(kSlots, slots.count - s0);
         uint x[kSlots];
         [[unroll]] for (uint s = 0u; s < kSlots; s++)
             x[s] = input_of(slot_at(slots, s0 + min(s, count - 1u))) * p.columns;
-        [[unroll]] for (uint r = 0u; r < kRows; r++) {
-            if (r >= rows) continue;
-            vec4 sums[kSlots];
-            [[unroll]] for (uint s = 0u; s < kSlots; s++) sums[s] = vec4(0.0f);
-            for (uint base = 0u; base < p.columns; base += kLoads * 256u) {
-                vec4 w[kLoads];
-                [[unroll]] for (uint m = 0u; m < kLoads; m++) {
-                    if (base + 256u * m >= p.columns) continue;
-                    [[unroll]] for (uint j = 0u; j < 4u; j++) {
-                        uint i = min(base + 256u * m + 64u * j + t, p.columns - 1u);
-                        w[m][j] = float_at(job.w, from + r * p.columns + i);
-                    }
-                }
-                [[unroll]] for (uint m = 0u; m < kLoads; m++) {
-                    if (base + 256u * m >= p.columns) continue;
-                    [[unroll]] for (uint j = 0u; j < 4u; j++) {
-                        uint i = base + 256u * m + 64u * j + t;
-                        [[unroll]] for (uint s = 0u; s < kSlots; s++)
-                            if (s < count && i < p.columns)
-                                sums[s][j] = qm_mul_add(w[m][j], in_values[x[s] + i], sums[s][j]);
-                    }
-                }
+        vec4 sums[kRows][kSlots];
+        [[unroll]] for (uint r = 0u; r < kRows; r++)
+            [[unroll]] for (uint s = 0u; s < kSlots; s++) sums[r][s] = vec4(0.0f);
+        for (uint first = t; first < p.columns; first += 256u) {
+            vec4 w[kRows], x_here[kSlots];
+            [[unroll]] for (uint j = 0u; j < 4u; j++) {
+                uint i = min(first + 64u * j, p.columns - 1u);
+                [[unroll]] for (uint r = 0u; r < kRows; r++)
+                    w[r][j] = r < rows ? float_at(job.w, from + r * p.columns + i) : 0.0f;
+                [[unroll]] for (uint s = 0u; s < kSlots; s++) x_here[s][j] = s < count ? in_values[x[s] + i] : 0.0f;
             }
-            [[unroll]] for (uint s = 0u; s < kSlots; s++)
-                if (s < count) partial[(r * count + s) * 64u + t] = qm_sum4(sums[s].x, sums[s].y, sums[s].z, sums[s].w);
+            [[unroll]] for (uint j = 0u; j < 4u; j++)
+                if (first + 64u * j < p.columns)
+                    [[unroll]] for (uint r = 0u; r < kRows; r++)
+                        [[unroll]] for (uint s = 0u; s < kSlots; s++)
+                            sums[r][s][j] = qm_mul_add(w[r][j], x_here[s][j], sums[r][s][j]);
         }
+        [[unroll]] for (uint r = 0u; r < kRows; r++)
+            [[unroll]] for (uint s = 0u; s < kSlots; s++)
+                if (r < rows && s < count)
+                    partial[(r * count + s) * 64u + t] =
+                        qm_sum4(sums[r][s].x, sums[r][s].y, sums[r][s].z, sums[r][s].w);
         float sum = finish(rows * count);
         if (t < rows * count) put(tile.job, slot_at(slots, s0 + t % count), tile.first + t / count, sum);
         barrier();

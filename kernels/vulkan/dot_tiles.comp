@@ -31,21 +31,15 @@ uint place_of(uint half_block, uint m, uint i) {
     return kSuper ? run_of(part_at(half_block, m), i) - 8u * half_block : 2u * m + i;
 }
 
-void load_weights(DotJob job, uint matrix, uint row0, uint block, uint half_block) {
-    [[unroll]] for (uint n = 0u; n < QM_TILE_ROWS * 4u / 128u; n++) {
-        uint item = gl_LocalInvocationIndex + 128u * n;
-        uint r = item / 4u, m = item & 3u;
-        uint row = matrix + min(row0 + r, job.rows - 1u);
-        Part part = part_of(job.w, p.columns, row, block, part_at(half_block, m));
-        [[unroll]] for (uint i = 0u; i < 2u; i++) {
-            uint at = r * kStride + place_of(half_block, m, i);
-            weights[at] = part.q[i];
-            scales[at] = kSuper ? part.scale[i] : floatBitsToInt(part.d);
-            if (kMin) minima[at] = kSuper ? part.minimum[i] : floatBitsToInt(part.dmin);
-        }
-        if (kSuper && m == 0u) factors[r] = factors_of(job.w, p.columns, row, block);
-    }
-}
+// What a thread loads of a half block: two parts of rows of weights, and two runs of slots.
+struct Loaded {
+    Part parts[2];
+    vec2 factors[2];
+    uvec4 high[2], low[2];
+    int sums[2];
+    float scale[2];
+};
+uint item_at(uint n) { return gl_LocalInvocationIndex + 128u * n; }  // row and part of four, or slot and run of eight
 
 void find_inputs(Slots slots) {
     uint s = gl_LocalInvocationIndex;
@@ -53,24 +47,45 @@ void find_inputs(Slots slots) {
 }
 
 // Slots past the count are zero.
-void load_inputs(Slots slots, uint block, uint half_block) {
-    [[unroll]] for (uint n = 0u; n < QM_TILE * 8u / 128u; n++) {
-        uint item = gl_LocalInvocationIndex + 128u * n;
-        uint s = item / 8u, m = (item & 7u) / 2u, i = item & 1u;
-        uint at = s * kStride + place_of(half_block, m, i);
-        uvec4 high = uvec4(0u), low = uvec4(0u);
-        int sum = 0;
-        if (s < slots.count) {
-            uint from = x_blocks[s] + block;
-            uint run = run_of(part_at(half_block, m), i);
-            high = in_digits[from * 32u + run];
-            low = in_digits[from * 32u + 16u + run];
-            if (kMin) sum = in_sums[from * 16u + run];
-            if ((item & 7u) == 0u) x_scale[s] = in_scale[from];
+void load(out Loaded loaded, DotJob job, uint matrix, uint row0, uint count, uint block, uint half_block) {
+    [[unroll]] for (uint n = 0u; n < 2u; n++) {
+        uint m = item_at(n) & 3u, row = matrix + min(row0 + item_at(n) / 4u, job.rows - 1u);
+        loaded.parts[n] = part_of(job.w, p.columns, row, block, part_at(half_block, m));
+        loaded.factors[n] = kSuper && m == 0u ? factors_of(job.w, p.columns, row, block) : vec2(0.0f);
+    }
+    [[unroll]] for (uint n = 0u; n < 2u; n++) {
+        uint s = item_at(n) / 8u, run = run_of(part_at(half_block, (item_at(n) & 7u) / 2u), item_at(n) & 1u);
+        loaded.high[n] = loaded.low[n] = uvec4(0u);
+        loaded.sums[n] = 0;
+        loaded.scale[n] = 0.0f;
+        if (s >= count) continue;
+        uint from = x_blocks[s] + block;
+        loaded.high[n] = in_digits[from * 32u + run];
+        loaded.low[n] = in_digits[from * 32u + 16u + run];
+        if (kMin) loaded.sums[n] = in_sums[from * 16u + run];
+        if ((item_at(n) & 7u) == 0u) loaded.scale[n] = in_scale[from];
+    }
+}
+
+void keep(Loaded loaded, uint half_block) {
+    [[unroll]] for (uint n = 0u; n < 2u; n++) {
+        uint r = item_at(n) / 4u, m = item_at(n) & 3u;
+        Part part = loaded.parts[n];
+        [[unroll]] for (uint i = 0u; i < 2u; i++) {
+            uint at = r * kStride + place_of(half_block, m, i);
+            weights[at] = part.q[i];
+            scales[at] = kSuper ? part.scale[i] : floatBitsToInt(part.d);
+            if (kMin) minima[at] = kSuper ? part.minimum[i] : floatBitsToInt(part.dmin);
         }
-        x_high[at] = high;
-        x_low[at] = low;
-        if (kMin) x_sums[at] = sum;
+        if (kSuper && m == 0u) factors[r] = loaded.factors[n];
+    }
+    [[unroll]] for (uint n = 0u; n < 2u; n++) {
+        uint s = item_at(n) / 8u, m = (item_at(n) & 7u) / 2u, i = item_at(n) & 1u;
+        uint at = s * kStride + place_of(half_block, m, i);
+        x_high[at] = loaded.high[n];
+        x_low[at] = loaded.low[n];
+        if (kMin) x_sums[at] = loaded.sums[n];
+        if ((item_at(n) & 7u) == 0u) x_scale[s] = loaded.scale[n];
     }
 }
 
@@ -91,12 +106,16 @@ void add_super(uint count, inout ivec4 high[4], inout ivec4 low[4], inout ivec4 
         [[unroll]] for (uint s = 0u; s < 4u; s++) {
             if (kSlotStep * s < count) {
                 uint x = slot_of(s) * kStride + 2u * pair;
+                uvec4 x_h[2] = uvec4[2](x_high[x], x_high[x + 1u]), x_l[2] = uvec4[2](x_low[x], x_low[x + 1u]);
+                ivec2 x_sum = kMin ? ivec2(x_sums[x], x_sums[x + 1u]) : ivec2(0);
                 [[unroll]] for (uint r = 0u; r < 4u; r++) {
-                    ivec2 h = ivec2(dot16(w[r][0], x_high[x]), dot16(w[r][1], x_high[x + 1u]));
-                    ivec2 l = ivec2(dot16(w[r][0], x_low[x]), dot16(w[r][1], x_low[x + 1u]));
+                    ivec2 h = ivec2(dot16(w[r][0], x_h[0]), dot16(w[r][1], x_h[1]));
+                    ivec2 l = ivec2(dot16(w[r][0], x_l[0]), dot16(w[r][1], x_l[1]));
                     high[s][r] += kPairs ? scale[r].x * (h.x + h.y) : scale[r].x * h.x + scale[r].y * h.y;
                     low[s][r] += kPairs ? scale[r].x * (l.x + l.y) : scale[r].x * l.x + scale[r].y * l.y;
-                    if (kMin) M[s][r] += minimum[r].x * x_sums[x] + minimum[r].y * x_sums[x + 1u];
+                    if (kMin)
+                        M[s][r] += kPairs ? minimum[r].x * (x_sum.x + x_sum.y)
+                                          : minimum[r].x * x_sum.x + minimum[r].y * x_sum.y;
                 }
             }
         }
@@ -129,14 +148,17 @@ void multiply(Slots slots, JobTile rows) {
     uint matrix = slots.expert * job.rows;
     vec4 sums[4] = vec4[4](vec4(0.0f), vec4(0.0f), vec4(0.0f), vec4(0.0f));  // [slot][row]
     find_inputs(slots);
+    barrier();
     for (uint block = 0u; block < blocks_of_row(); block++) {
         ivec4 high[4] = ivec4[4](ivec4(0), ivec4(0), ivec4(0), ivec4(0));
         ivec4 low[4] = high, M[4] = high;
         vec4 even[4] = vec4[4](vec4(0.0f), vec4(0.0f), vec4(0.0f), vec4(0.0f)), odd[4] = even;
         for (uint half_block = 0u; half_block < 2u; half_block++) {
+            // On their way while others are still at the half before.
+            Loaded loaded;
+            load(loaded, job, matrix, rows.first, slots.count, block, half_block);
             barrier();
-            load_inputs(slots, block, half_block);
-            load_weights(job, matrix, rows.first, block, half_block);
+            keep(loaded, half_block);
             barrier();
             if (kSuper) {
                 add_super(slots.count, high, low, M);

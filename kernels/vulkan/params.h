@@ -48,16 +48,17 @@ QM_CONST uint QM_DOT_EXPERTS = 4u;  // each slot has its expert's matrix, or the
 QM_CONST uint QM_TILE = 32u;       // slots
 QM_CONST uint QM_TILE_ROWS = 64u;  // rows of weights that a tile of slots meets at a time
 QM_CONST uint QM_FLOAT_ROWS = 2u;  // rows of floats that a tile of slots meets at a time
-QM_CONST uint QM_SET_ROWS = 4u;    // rows that a set of threads makes of one slot
-QM_CONST uint QM_SPAN = 16u;       // the most blocks of 256 columns that are taken side by side
+QM_CONST uint QM_FLOAT_SLOTS = 4u;
+QM_CONST uint QM_SET_ROWS = 2u;  // rows that a set of threads makes of one slot
 
-// Blocks taken side by side: rows of many blocks are taken in equal strides.
-QM_FN uint qm_span(uint blocks) {
-    uint strides = (blocks + QM_SPAN - 1u) / QM_SPAN;
-    return (blocks + strides - 1u) / strides;
+// How many of a row's items are taken side by side by so many groups of eight threads: rows of more are taken in equal
+// strides.
+QM_FN uint qm_span(uint items, uint groups) {
+    uint strides = (items + groups - 1u) / groups;
+    return (items + strides - 1u) / strides;
 }
-// Rows that a workgroup makes of one slot.
-QM_FN uint qm_single_rows(uint blocks) { return QM_SPAN / qm_span(blocks) * QM_SET_ROWS; }
+// Rows that such groups make at a time.
+QM_FN uint qm_tile_rows(uint items, uint groups) { return groups / qm_span(items, groups) * QM_SET_ROWS; }
 
 struct EmbedConstants {
     EmbedParams p;
@@ -90,6 +91,50 @@ struct AttentionConstants {
     uint sequences;
     uint count;  // of blocks of keys, enough for the longest sequence of the batch
 };
+
+// ---- one token, in few dispatches: kernels/vulkan/single
+
+QM_CONST uint QM_MOST_USED = 32u;  // experts of a token
+
+// Up to three matrices of one type times the same row.
+struct MatricesParams {
+    DotJob jobs[3];
+    uint count;    // of jobs
+    uint columns;  // of a row
+    uint tiles;    // of rows, of all jobs
+};
+
+struct NormMatricesConstants {
+    NormConstants norm;
+    MatricesParams of;
+};
+
+struct SingleAttentionConstants {
+    RopeAppendConstants rope;
+    uint count;  // of blocks of keys, enough for the sequence
+};
+
+struct RouterConstants {
+    NormConstants norm;
+    WeightAddress w;
+};
+
+struct GateUpConstants {
+    NormConstants norm;
+    TopkParams topk;
+    WeightAddress gate;
+    WeightAddress up;
+    uint ff;
+    uint tiles;  // of elements
+};
+
+struct DownConstants {
+    DownParams p;
+    WeightAddress w;
+    uint tiles;  // of rows
+};
+
+// ---- the rest
 
 struct FiniteParams {
     uint count;
@@ -124,6 +169,11 @@ struct Place {
 // so that neighbouring threads, which have neighbouring keys, read neighbouring bytes.
 QM_CONST uint QM_KEY_TILE = 32u;
 QM_CONST uint QM_KEY_BLOCK = 256u;  // keys that attention takes together
+
+// Where 16 digits of a key are, in units of 16 bytes; quad: of the high digits, then of the low ones.
+QM_FN uint qm_key_quad(uint row, uint quad, uint head_dim) {
+    return (row / QM_KEY_TILE * (head_dim / 8u) + quad) * QM_KEY_TILE + row % QM_KEY_TILE;
+}
 
 QM_NAMESPACE_END
 

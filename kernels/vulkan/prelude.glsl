@@ -11,8 +11,11 @@ layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Flo
 layout(buffer_reference, std430, buffer_reference_align = 4) readonly buffer Words { uint at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 8) readonly buffer Pairs { uvec2 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Quads { uvec4 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) readonly buffer Vectors { vec4 at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer FloatsOut { float at[]; };
 layout(buffer_reference, std430, buffer_reference_align = 4) writeonly buffer WordsOut { uint at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 8) writeonly buffer PairsOut { uvec2 at[]; };
+layout(buffer_reference, std430, buffer_reference_align = 16) writeonly buffer QuadsOut { uvec4 at[]; };
 
 uvec2 address(Address a) { return uvec2(a.low, a.high); }
 

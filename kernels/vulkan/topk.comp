@@ -3,6 +3,7 @@
 // each token. An expert's rank is the number of those before it: every thread counts for experts of its own.
 #extension GL_GOOGLE_include_directive : require
 #include "vulkan/prelude.glsl"
+#include "vulkan/max256.glsl"
 #include "vulkan/tree256.glsl"
 
 layout(push_constant) uniform Constants { TopkParams p; };
@@ -11,19 +12,7 @@ layout(binding = 1) coherent buffer Probabilities { float probabilities[]; };
 layout(binding = 2) writeonly buffer Ids { uint ids[]; };
 layout(binding = 3) coherent buffer Weights { float weights[]; };
 
-shared float maxima[kThreads];
 shared uint keys[kThreads];
-
-float block_max(float x) {
-    uint t = gl_LocalInvocationIndex;
-    maxima[t] = x;
-    for (uint step = kThreads / 2u; step > 0u; step /= 2u) {
-        barrier();
-        if (t < step) maxima[t] = qm_max(maxima[t + step], maxima[t]);
-    }
-    barrier();
-    return maxima[0];
-}
 
 void softmax(uint row) {
     float most = logits[row];

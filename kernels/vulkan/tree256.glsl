@@ -1,4 +1,7 @@
 // The halving tree over 256 partial sums by a workgroup: of each thread its share of them. Every thread gets the sum.
+#ifndef QWEN3MOE_VULKAN_TREE256
+#define QWEN3MOE_VULKAN_TREE256
+
 #include "vulkan/threads.glsl"
 #include "vulkan/tree.glsl"
 
@@ -23,3 +26,5 @@ float tree256(vec4 share) {
     [[unroll]] for (uint j = 0u; j < 16u; j++) p[j] = tree_second[j];
     return tree16(p);
 }
+
+#endif

@@ -1,5 +1,8 @@
 // A part of a weight block as integers: 32 of its 256 values as two runs of 16, with their scales. A row is taken in
 // blocks of 256 values, a block in eight parts; formats of 32 values make a part of each block.
+#ifndef QWEN3MOE_VULKAN_UNPACK
+#define QWEN3MOE_VULKAN_UNPACK
+
 #include "shared/blocks.h"
 #include "vulkan/types.glsl"
 
@@ -192,3 +195,5 @@ float float_at(WeightAddress w, uint i) {
     if (kType == BF16) return qm_bfloat(half_at(address(w.plane0), i));
     return Floats(address(w.plane0)).at[i];
 }
+
+#endif

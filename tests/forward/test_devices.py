@@ -10,6 +10,7 @@ import pytest
 import qwen3moe
 from tests.devices import CASES, SOFTWARE, make, others, prompt, same
 from tests.forward.conftest import device_params
+from tests.shapes import TINY
 
 pytestmark = pytest.mark.parametrize("device", device_params(*others()))
 
@@ -74,6 +75,17 @@ def test_chunkings(pair, device, cuts):
     assert same(np.concatenate(rows), cpu.forward(tokens, "all"))
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_decode(pair, device, case):
+    """One token takes ways of its own."""
+    cpu, other = pair(case, device)
+    tokens = prompt(6)
+    expected = cpu.forward(tokens, "all")
+    with other.session(context=6) as session:
+        for i in range(6):
+            assert same(session.eval(tokens[i : i + 1]), expected[i]), i
+
+
 def test_decode_across_a_block_of_keys(pair, device):
     cpu, other = pair("head_dim 128", device)
     tokens = prompt(270)
@@ -82,6 +94,20 @@ def test_decode_across_a_block_of_keys(pair, device):
         session.eval(tokens[:240], "none")
         for i, token in enumerate(tokens[240:], 240):
             assert same(session.eval([int(token)]), expected[i]), i
+
+
+def test_decode_after_many_blocks_of_keys(folder, device):
+    """So many that they are merged in pieces."""
+    path = qwen3moe.synth(
+        folder / "deep.gguf", "small", **dict(TINY, layers=1, heads=6, kv_heads=1, context=9000, types="Q8_0")
+    )
+    tokens = prompt(8501)
+    with qwen3moe.Model.from_gguf(path, "cpu") as cpu, cpu.session(8600) as session:
+        session.eval(tokens[:8500], "none")
+        session.save(folder / "deep.session")
+        expected = session.eval(tokens[8500:])
+    with qwen3moe.Model.from_gguf(path, device) as other, other.load_session(folder / "deep.session") as session:
+        assert same(session.eval(tokens[8500:]), expected)
 
 
 def test_forks_and_truncation(pair, device):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,14 @@ def test_more_rows_than_workgroups_of_a_dispatch(tmp_path):
         assert same(cpu.forward([1, 65999]), other.forward([1, 65999]))
 
 
+@pytest.mark.parametrize("shape", [dict(experts=40, experts_used=40), dict(experts=24, experts_used=24, ff=512)])
+def test_one_token_of_more_experts_than_fit(tmp_path, shape):
+    """Some devices share 32 KB within a workgroup; such a token is taken step by step."""
+    path = qwen3moe.synth(tmp_path / "m.gguf", "small", **(TINY | dict(layers=1, types="Q8_0") | shape))
+    with qwen3moe.Model.from_gguf(path, "cpu") as cpu, qwen3moe.Model.from_gguf(path, "vulkan:0") as other:
+        assert same(cpu.forward([1]), other.forward([1]))
+
+
 @pytest.mark.skipif(not VALIDATION_LAYER.exists(), reason="no Vulkan validation layer")
 @pytest.mark.parametrize("case", ["mixed", "BF16"])
 def test_validation_layers_are_silent(tmp_path, case):
@@ -83,6 +92,14 @@ def test_validation_layers_are_silent(tmp_path, case):
     logits, printed = run(path, tokens, tmp_path, **layers)
     assert printed == ""
     assert same(logits, expected(path, tokens))
+
+
+def test_times(tmp_path):
+    """A table for whoever wants to know where the time goes."""
+    path, tokens = make("mixed", tmp_path), prompt(20)
+    logits, printed = run(path, tokens, tmp_path, QWEN3MOE_VULKAN_TIMES="1")
+    assert same(logits, expected(path, tokens))
+    assert re.search(r"^ +[0-9]+ +[0-9]+ +[0-9.]+  single_gate_up [0-9]+ 1$", printed, re.MULTILINE), printed
 
 
 def test_the_cpu_comes_before_a_vulkan_that_runs_on_it():

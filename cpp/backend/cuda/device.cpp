@@ -1,24 +1,17 @@
 #include "backend/cuda/device.h"
 
-#include <unistd.h>
-
-#include <atomic>
-
 #include "backend/cuda.h"
+#include "backend/opener.h"
 #include "errors.h"
 
 namespace qwen3moe::cuda {
 namespace {
 
-std::atomic<pid_t> opener{0};  // the process
+Opener opener("CUDA");
 
 }  // namespace
 
-bool opened_here() {
-    pid_t found = 0;
-    const pid_t self = getpid();
-    return opener.compare_exchange_strong(found, self) || found == self;
-}
+bool opened_here() { return opener.here(); }
 
 void check(cudaError_t error, const char* doing) {
     if (error == cudaSuccess) return;
@@ -29,10 +22,7 @@ void check(cudaError_t error, const char* doing) {
 }
 
 Current::Current(std::uint32_t device) {
-    if (!opened_here())
-        throw DeviceError("CUDA was opened in process " + std::to_string(opener.load()) + ", and this is its fork " +
-                          std::to_string(getpid()) +
-                          ", which cannot use it; open the model in the child, or start it with spawn");
+    opener.require_here();
     check(cudaGetDevice(&before_), "asking for the current device");
     check(cudaSetDevice(static_cast<int>(device)), "opening the device");
 }

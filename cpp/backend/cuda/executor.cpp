@@ -14,6 +14,7 @@
 #include "backend/cuda/graph.h"
 #include "backend/cuda/single.h"
 #include "backend/cuda/weights.h"
+#include "backend/shown.h"
 #include "errors.h"
 #include "model/params.h"
 #include "model/rope.h"
@@ -277,51 +278,15 @@ class CudaExecutor final : public Executor {
     }
 
     void capture(const Stage& stage, std::uint32_t layer, const Batch& batch) {
-        const auto put = [&](const void* data, std::size_t rows, std::size_t values) {
-            std::vector<float> host(rows * values);
-            check(cudaMemcpyAsync(host.data(), data, host.size() * sizeof(float), cudaMemcpyDeviceToHost, stream()),
-                  "copying a stage");
-            check(cudaStreamSynchronize(stream()), "copying a stage");
-            batch.sink->put(stage, layer, host.data(), rows, values * sizeof(float));
-        };
-        const std::size_t n = rows_;
-        const std::size_t used = c_.experts_used;
-        switch (stage.buffer) {
-            case Buffer::residual:
-                return put(b_.residual, n, c_.width);
-            case Buffer::normed:
-                return put(b_.normed.values, layer == kNoLayer ? wanted_ : n, c_.width);
-            case Buffer::q:
-                return put(b_.q, n, c_.q_rows());
-            case Buffer::k:
-                return put(b_.k, n, c_.kv_rows());
-            case Buffer::v:
-                return put(b_.v, n, c_.kv_rows());
-            case Buffer::attention:
-                return put(b_.attention.values, n, c_.q_rows());
-            case Buffer::router_logits:
-                return put(b_.router_logits, n, c_.experts);
-            case Buffer::probabilities:
-                return put(b_.probabilities, n, c_.experts);
-            case Buffer::expert_ids:
-                return put(b_.expert_ids, n, used);
-            case Buffer::expert_weights:
-                return put(b_.expert_weights, n, used);
-            case Buffer::gate:
-                return put(b_.gate, n, used * c_.ff);
-            case Buffer::up:
-                return put(b_.up, n, used * c_.ff);
-            case Buffer::swiglu:
-                return put(b_.swiglu.values, n, used * c_.ff);
-            case Buffer::expert_out:
-                return put(b_.expert_out, n, used * c_.width);
-            case Buffer::moe_out:
-                return put(b_.moe_out, n, c_.width);
-            case Buffer::logits:
-                return batch.sink->put(stage, layer, batch.logits, wanted_, c_.vocab * sizeof(float));
-            default:
-                return;  // no stage shows the others
-        }
+        if (stage.buffer == Buffer::logits)
+            return batch.sink->put(stage, layer, batch.logits, wanted_, c_.vocab * sizeof(float));
+        const Extent shown = extent_of(c_, stage.buffer, layer, rows_, wanted_);
+        std::vector<float> host(shown.rows * shown.values);
+        check(cudaMemcpyAsync(host.data(), place_of<const void*>(b_, stage.buffer), host.size() * sizeof(float),
+                              cudaMemcpyDeviceToHost, stream()),
+              "copying a stage");
+        check(cudaStreamSynchronize(stream()), "copying a stage");
+        batch.sink->put(stage, layer, host.data(), shown.rows, shown.values * sizeof(float));
     }
 
     // ---- waiting

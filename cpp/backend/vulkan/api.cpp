@@ -1,32 +1,20 @@
 #define VOLK_IMPLEMENTATION
 #include "backend/vulkan/api.h"
 
-#include <unistd.h>
-
-#include <atomic>
 #include <string>
 
+#include "backend/opener.h"
 #include "errors.h"
 
 namespace qwen3moe::vulkan {
 namespace {
 
-std::atomic<pid_t> opener{0};  // the process
+Opener opener("Vulkan");
 
 }  // namespace
 
-bool opened_here() {
-    pid_t found = 0;
-    const pid_t self = getpid();
-    return opener.compare_exchange_strong(found, self) || found == self;
-}
-
-void require_opened_here() {
-    if (!opened_here())
-        throw DeviceError("Vulkan was opened in process " + std::to_string(opener.load()) + ", and this is its fork " +
-                          std::to_string(getpid()) +
-                          ", which cannot use it; open the model in the child, or start it with spawn");
-}
+bool opened_here() { return opener.here(); }
+void require_opened_here() { opener.require_here(); }
 
 void check(VkResult result, const char* doing) {
     if (result == VK_SUCCESS) return;

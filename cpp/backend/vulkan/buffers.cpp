@@ -39,10 +39,10 @@ std::uint64_t Buffers::cut(VkBuffer buffer, const Config& c, std::uint32_t rows)
     take(arena, attention, n, c.q_rows());
     arena.take<float>(router_logits, n * c.experts);
     arena.take<float>(probabilities, n * c.experts);
-    arena.take<std::int32_t>(experts.ids, slots);
-    arena.take<std::uint32_t>(experts.cursor, c.experts);
-    arena.take<std::uint32_t>(experts.order, slots);
-    arena.take<std::uint32_t>(experts.tiles, 4 * (1 + slots / QM_TILE + std::min<std::uint64_t>(slots, c.experts)));
+    arena.take<std::int32_t>(expert_ids, slots);
+    arena.take<std::uint32_t>(sorted.cursor, c.experts);
+    arena.take<std::uint32_t>(sorted.order, slots);
+    arena.take<std::uint32_t>(sorted.tiles, 4 * (1 + slots / QM_TILE + std::min<std::uint64_t>(slots, c.experts)));
     arena.take<float>(expert_weights, slots);
     arena.take<float>(gate, slots * c.ff);
     arena.take<float>(up, slots * c.ff);
@@ -50,6 +50,7 @@ std::uint64_t Buffers::cut(VkBuffer buffer, const Config& c, std::uint32_t rows)
     arena.take<float>(expert_out, slots * c.width);
     arena.take<float>(moe_out, n * c.width);
     arena.take<float>(selected, n * c.width);
+    arena.take<std::uint32_t>(attention_done, c.heads);
     arena.take<float>(logits, std::uint64_t(std::min(rows, kLogitsRows)) * c.vocab);
     batch.cut(arena, c, rows);
     return arena.bytes();

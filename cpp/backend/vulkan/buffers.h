@@ -24,9 +24,8 @@ struct Queries {
     Region scale;   // [n][heads], times score_scale
 };
 
-// The rows that experts work on. Few rows are taken one by one from `ids`, many by tiles.
-struct Experts {
-    Region ids;     // int32 [n][u]
+// The slots that experts work on, where there are many.
+struct SortedSlots {
     Region cursor;  // [experts], for the sort
     Region order;   // [n * u], slots in the order of their experts
     Region tiles;   // how many; then expert, first in `order`, how many: see group.comp
@@ -51,12 +50,14 @@ struct Buffers {
     Queries queries;
     Activations attention;
     Region router_logits, probabilities;
-    Experts experts;
+    Region expert_ids;  // int32 [n][u]
+    SortedSlots sorted;
     Region expert_weights;
     Region gate, up;
     Activations swiglu;
     Region expert_out, moe_out, selected;
-    Region logits;  // [kLogitsRows, vocab]
+    Region attention_done;  // [heads], blocks of keys that are finished; zero between dispatches
+    Region logits;          // [kLogitsRows, vocab]
     BatchData batch;
 
     // Its regions in a buffer, and their bytes.

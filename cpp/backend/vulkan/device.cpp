@@ -49,6 +49,8 @@ FloatModes float_modes_of(VkPhysicalDevice device) {
     return {more.shaderRoundingModeRTEFloat32 && separate, more.shaderSignedZeroInfNanPreserveFloat32 == VK_TRUE};
 }
 
+constexpr std::uint32_t kWorkgroups = 264;  // two for each processor of a large GPU: kernels/PERFORMANCE.md
+
 // QWEN3MOE_VULKAN_AS=gpu or =processor says otherwise than the device, for tests.
 Style style_of(VkPhysicalDevice device) {
     bool processor = properties_of(device).deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
@@ -59,7 +61,7 @@ Style style_of(VkPhysicalDevice device) {
         processor = std::strcmp(as, "processor") == 0;
         packed = !processor;
     }
-    return {packed, processor ? 64u : 256u};
+    return {packed, processor ? 64u : 256u, processor ? 4u : kWorkgroups};
 }
 
 Limits limits_of(VkPhysicalDevice device) {
@@ -75,6 +77,8 @@ Limits limits_of(VkPhysicalDevice device) {
     return {properties.limits.maxStorageBufferRange,
             std::min({in11.maxMemoryAllocationSize, more.maxBufferSize, kMost}),
             {groups[0], groups[1], groups[2]},
+            properties.limits.maxComputeSharedMemorySize,
+            static_cast<double>(properties.limits.timestampPeriod),
             software ? 0u : 10'000'000u};
 }
 

@@ -21,14 +21,17 @@ struct FloatModes {
 
 // How shaders are made for a device. The bits are the same in any case.
 struct Style {
-    bool packed_dot;        // products of packed int8 by the device's instruction
-    std::uint32_t threads;  // of a workgroup, where that is free: see threads.glsl
+    bool packed_dot;           // products of packed int8 by the device's instruction
+    std::uint32_t threads;     // of a workgroup, where that is free: see threads.glsl
+    std::uint32_t workgroups;  // that are at work at a time, of those that each make something for themselves
 };
 
 struct Limits {
     VkDeviceSize range;       // of a storage buffer that is bound
     VkDeviceSize allocation;  // of memory, and of a buffer in it
     std::uint32_t groups[3];  // workgroups of a dispatch
+    std::uint32_t shared;     // bytes of memory that a workgroup shares
+    double tick;              // ns of a timestamp
     std::uint32_t patience;   // ns that a waiting thread stays awake: none where the processor is the device
 };
 
@@ -43,7 +46,7 @@ class Device {
     std::uint32_t family() const { return family_; }
     FloatModes float_modes() const { return float_modes_; }
     const Limits& limits() const { return limits_; }
-    Style style() const { return style_; }
+    const Style& style() const { return style_; }
     VkPipelineCache pipeline_cache() const { return pipeline_cache_.get(); }
 
     // The first type of memory among `allowed` that has all the properties; ~0 if none has.

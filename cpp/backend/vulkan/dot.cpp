@@ -19,7 +19,8 @@ std::uint32_t tiles_of(const Product& p) {
 void dot_jobs(Recording& work, const Product& p, std::span<const Job> jobs, const Region& nothing) {
     const bool floats = is_float(jobs[0].w.type), tiled = takes_tiles(p.tokens);
     const Shader shader = floats ? Shader::dot_floats : (tiled ? Shader::dot_tiles : Shader::dot_singles);
-    const std::uint32_t single_rows = floats ? 1 : qm_single_rows(p.in.blocks());
+    const std::uint32_t groups = work.style().threads / 8;
+    const std::uint32_t single_rows = floats ? 1 : qm_tile_rows(p.in.blocks(), groups);
     const std::uint32_t tile_rows = !tiled ? single_rows : (floats ? QM_FLOAT_ROWS : QM_TILE_ROWS);
     const Region to = spanning(jobs.front().to, jobs.back().to);
     DotParams params{};
@@ -33,12 +34,13 @@ void dot_jobs(Recording& work, const Product& p, std::span<const Job> jobs, cons
         params.jobs[params.count++] = {job.w.address, job.rows, static_cast<uint>((job.to.offset - to.offset) / 4)};
         params.row_tiles += (job.rows + tile_rows - 1) / tile_rows;
     }
-    const Region& chosen = !p.experts ? nothing : (tiled ? p.experts->order : p.experts->ids);
-    const Region& tiles = p.experts && tiled ? p.experts->tiles : nothing;
-    work.dispatch({shader, jobs[0].w.type, 1, shader == Shader::dot_singles ? qm_span(p.in.blocks()) : 1},
+    const Region& chosen = !p.experts ? nothing : (tiled ? p.experts->sorted.order : p.experts->expert_ids);
+    const Region& tiles = p.experts && tiled ? p.experts->sorted.tiles : nothing;
+    const std::uint32_t span = shader == Shader::dot_singles ? qm_span(p.in.blocks(), groups) : 1;
+    work.dispatch({.shader = shader, .type = jobs[0].w.type, .span = span},
                   {in(floats ? p.in.values : nothing), in(floats ? nothing : p.in.digits),
                    in(floats ? nothing : p.in.sums), in(floats ? nothing : p.in.scale), in(chosen), in(tiles), out(to)},
-                  params, {params.row_tiles, params.tiles});
+                  params, {params.row_tiles, params.tiles, tiled && floats ? QM_TILE / QM_FLOAT_SLOTS : 1});
 }
 
 }  // namespace

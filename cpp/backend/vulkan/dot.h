@@ -22,7 +22,7 @@ struct Product {
     std::uint32_t used = 1;            // slots of a token
     std::uint32_t slots_per_row = 1;   // a slot reads row first_row + slot / slots_per_row
     std::uint32_t first_row = 0;       // of `in`
-    const Experts* experts = nullptr;  // null: there is one matrix, for every slot
+    const Buffers* experts = nullptr;  // which are chosen; null: there is one matrix, for every slot
     std::uint32_t expert_count = 0;
     bool add = false;  // to what is there, as the residual wants it
 };

@@ -7,9 +7,10 @@
 #include <mutex>
 #include <vector>
 
+#include "backend/shown.h"
 #include "backend/vulkan.h"
 #include "backend/vulkan/cache.h"
-#include "backend/vulkan/steps.h"
+#include "backend/vulkan/single.h"
 #include "errors.h"
 #include "model/params.h"
 #include "model/rope.h"
@@ -38,6 +39,8 @@ class VulkanExecutor final : public Executor {
         received_ = std::make_unique<Buffer>(device_, kReceivedLogits + b_.logits.bytes, Where::device_to_host);
         stream_.name("uploading weights");
         weights_.upload(stream_, poll);
+        stream_.recording({}).clear(b_.attention_done);
+        stream_.finish({});
     }
 
     std::uint32_t batch_rows() const override { return batch_; }
@@ -192,9 +195,14 @@ class VulkanExecutor final : public Executor {
         described.bytes += std::uint64_t(c_.layers) * sequences_ * sizeof(VkDeviceAddress) - b_.batch.caches.bytes;
         work.copy(sent_->part(0, described.bytes), described);
         Recording* now = &work;
+        const bool single = rows_ == 1 && !batch.sink;
         for (std::size_t i = 0; i < plan.steps.size(); i++) {
             const Step& step = plan.steps[i];
             stream_.name("the steps up to " + describe(step));
+            if (const std::size_t group = single ? record_group(work, std::span(plan.steps).subspan(i)) : 0) {
+                i += group - 1;
+                continue;
+            }
             if (step.op == Op::combine && plan.steps[i + 1].op == Op::norm)  // the next layer's
                 combine_norm(
                     *now,
@@ -208,6 +216,16 @@ class VulkanExecutor final : public Executor {
             }
         }
         now->copy(b_.batch.flags, received_->all());
+    }
+
+    // The steps of one token that are recorded together; 0 where there are none.
+    std::size_t record_group(Recording& work, std::span<const Step> steps) const {
+        const bool head = steps[0].op == Op::select;
+        if (head && wanted_ == 0) return 0;
+        const SingleToken token{c_, weights_, b_, key_blocks_, address_of(rope_->address()), device_->limits().shared};
+        const std::size_t group = vulkan::record_group(work, token, steps);
+        if (head && group > 0) ask_for_logits(work, 1);
+        return group;
     }
 
     // What is recorded to next: a step that looks at its results ends a piece of work.
@@ -292,8 +310,7 @@ class VulkanExecutor final : public Executor {
             const std::uint64_t values = std::uint64_t(count) * c_.vocab;
             logits(*now, logits_params(c_, count), first, head, b_);
             find_nonfinite(*now, b_.logits, values, b_.batch.flags, 1);
-            now->copy({b_.logits.buffer, b_.logits.offset, values * sizeof(float)},
-                      received_->part(kReceivedLogits, values * sizeof(float)));
+            ask_for_logits(*now, count);
             if (rows_ == 1 && !batch.sink) break;
             stream_.finish(poll);
             copy_logits(batch, first, count);
@@ -302,62 +319,30 @@ class VulkanExecutor final : public Executor {
         return now;
     }
 
+    void ask_for_logits(Recording& work, std::uint32_t count) const {
+        const std::uint64_t bytes = std::uint64_t(count) * c_.vocab * sizeof(float);
+        work.copy({b_.logits.buffer, b_.logits.offset, bytes}, received_->part(kReceivedLogits, bytes));
+    }
+
     void copy_logits(const Batch& batch, std::uint32_t first, std::uint32_t count) const {
         std::memcpy(batch.logits + std::size_t(first) * c_.vocab, received_->as<float>(kReceivedLogits),
                     std::size_t(count) * c_.vocab * sizeof(float));
     }
 
     void capture(const Stage& stage, std::uint32_t layer, const Batch& batch, const Poll& poll) {
-        using Of = qwen3moe::Buffer;
-        const auto put = [&](const Region& region, std::size_t rows, std::size_t values) {
-            std::vector<std::byte> host(rows * values * sizeof(float));
-            for (std::size_t at = 0; at < host.size(); at += b_.logits.bytes) {
-                const std::size_t bytes = std::min<std::size_t>(b_.logits.bytes, host.size() - at);
-                stream_.recording(poll).copy({region.buffer, region.offset + at, bytes},
-                                             received_->part(kReceivedLogits, bytes));
-                stream_.finish(poll);
-                std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedLogits), bytes);
-            }
-            batch.sink->put(stage, layer, host.data(), rows, values * sizeof(float));
-        };
-        const std::size_t n = rows_;
-        const std::size_t used = c_.experts_used;
-        switch (stage.buffer) {
-            case Of::residual:
-                return put(b_.residual, n, c_.width);
-            case Of::normed:
-                return put(b_.normed.values, layer == kNoLayer ? wanted_ : n, c_.width);
-            case Of::q:
-                return put(b_.q, n, c_.q_rows());
-            case Of::k:
-                return put(b_.k, n, c_.kv_rows());
-            case Of::v:
-                return put(b_.v, n, c_.kv_rows());
-            case Of::attention:
-                return put(b_.attention.values, n, c_.q_rows());
-            case Of::router_logits:
-                return put(b_.router_logits, n, c_.experts);
-            case Of::probabilities:
-                return put(b_.probabilities, n, c_.experts);
-            case Of::expert_ids:
-                return put(b_.experts.ids, n, used);
-            case Of::expert_weights:
-                return put(b_.expert_weights, n, used);
-            case Of::gate:
-                return put(b_.gate, n, used * c_.ff);
-            case Of::up:
-                return put(b_.up, n, used * c_.ff);
-            case Of::swiglu:
-                return put(b_.swiglu.values, n, used * c_.ff);
-            case Of::expert_out:
-                return put(b_.expert_out, n, used * c_.width);
-            case Of::moe_out:
-                return put(b_.moe_out, n, c_.width);
-            case Of::logits:
-                return batch.sink->put(stage, layer, batch.logits, wanted_, c_.vocab * sizeof(float));
-            default:
-                return;  // no stage shows the others
+        if (stage.buffer == qwen3moe::Buffer::logits)
+            return batch.sink->put(stage, layer, batch.logits, wanted_, c_.vocab * sizeof(float));
+        const Region region = place_of<Region>(b_, stage.buffer);
+        const Extent shown = extent_of(c_, stage.buffer, layer, rows_, wanted_);
+        std::vector<std::byte> host(shown.rows * shown.values * sizeof(float));
+        for (std::size_t at = 0; at < host.size(); at += b_.logits.bytes) {
+            const std::size_t bytes = std::min<std::size_t>(b_.logits.bytes, host.size() - at);
+            stream_.recording(poll).copy({region.buffer, region.offset + at, bytes},
+                                         received_->part(kReceivedLogits, bytes));
+            stream_.finish(poll);
+            std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedLogits), bytes);
         }
+        batch.sink->put(stage, layer, host.data(), shown.rows, shown.values * sizeof(float));
     }
 
     const Config c_;

@@ -41,6 +41,7 @@ std::string lacking(VkPhysicalDevice device) {
     if (!in13.maintenance4) return "the feature maintenance4";
     if (properties.limits.maxComputeWorkGroupInvocations < 256) return "workgroups of 256";
     if (properties.limits.maxComputeSharedMemorySize < 32768) return "32 KB of shared memory";
+    if (properties.limits.maxPerStageDescriptorStorageBuffers < 10) return "10 storage buffers of a shader";
     return {};
 }
 

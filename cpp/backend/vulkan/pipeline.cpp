@@ -1,5 +1,6 @@
 #include "backend/vulkan/pipeline.h"
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -33,8 +34,8 @@ PipelineLayout::PipelineLayout(const Device& device, std::uint32_t buffers)
 
 // Every shader is given every constant, and looks at those that it declares.
 Pipeline::Pipeline(Device& device, const PipelineKey& key)
-    : buffers_(shader_code(key.shader).buffers),
-      layout_(&device.layout(buffers_)),
+    : name_(shader_code(key.shader).name),
+      layout_(&device.layout(shader_code(key.shader).buffers)),
       handle_(device.handle(), vkDestroyPipeline) {
     const std::vector<std::uint32_t> code = with_float_modes(shader_code(key.shader).spirv, device.float_modes());
     VkShaderModuleCreateInfo module{};
@@ -44,12 +45,14 @@ Pipeline::Pipeline(Device& device, const PipelineKey& key)
     Owned<VkShaderModule> shader(device.handle(), vkDestroyShaderModule);
     check(vkCreateShaderModule(device.handle(), &module, nullptr, shader.put()), "reading a shader");
 
-    constexpr std::size_t kWord = sizeof(std::uint32_t);
+    constexpr std::uint32_t kWord = sizeof(std::uint32_t);
     const Style style = device.style();
-    const std::uint32_t values[] = {key.type, key.head_dim, style.packed_dot, key.span, style.threads};
-    const VkSpecializationMapEntry entries[] = {
-        {0, 0, kWord}, {1, kWord, kWord}, {2, 2 * kWord, kWord}, {3, 3 * kWord, kWord}, {4, 4 * kWord, kWord}};
-    const VkSpecializationInfo constants{5, entries, sizeof(values), values};
+    const std::array values = {key.type,  key.head_dim,  std::uint32_t(style.packed_dot),
+                               key.span,  style.threads, key.blocks,
+                               key.heads, key.experts};
+    std::array<VkSpecializationMapEntry, values.size()> entries;
+    for (std::uint32_t i = 0; i < entries.size(); i++) entries[i] = {i, i * kWord, kWord};
+    const VkSpecializationInfo constants{entries.size(), entries.data(), sizeof(values), values.data()};
     VkComputePipelineCreateInfo pipeline{};
     pipeline.sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO;
     pipeline.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO;

@@ -10,7 +10,7 @@ namespace qwen3moe::vulkan {
 
 class Device;
 
-// kernels/vulkan has a file for each.
+// kernels/vulkan has a file for each, and those that begin with single_ are in its folder of that name.
 enum class Shader : std::uint8_t {
     selftest,
     layout,
@@ -29,6 +29,13 @@ enum class Shader : std::uint8_t {
     dot_floats,
     dot_singles,
     dot_tiles,
+    single_qkv,
+    single_attention,
+    single_output,
+    single_router,
+    single_gate_up,
+    single_down,
+    single_logits,
 };
 
 // A shader and what it is specialised for, where it looks at that.
@@ -36,7 +43,10 @@ struct PipelineKey {
     Shader shader;
     std::uint32_t type = 0;      // of weights: gguf::Type
     std::uint32_t head_dim = 1;  // 64 or 128
-    std::uint32_t span = 1;      // of dot_singles: blocks side by side
+    std::uint32_t span = 1;      // items side by side: see rows.glsl
+    std::uint32_t blocks = 1;    // of activations that a workgroup makes
+    std::uint32_t heads = 1;     // that a workgroup takes together
+    std::uint32_t experts = 1;
 
     auto operator<=>(const PipelineKey&) const = default;
 };
@@ -62,10 +72,10 @@ class Pipeline {
 
     VkPipeline handle() const { return handle_.get(); }
     const PipelineLayout& layout() const { return *layout_; }
-    std::uint32_t buffers() const { return buffers_; }
+    const char* name() const { return name_; }
 
   private:
-    std::uint32_t buffers_;
+    const char* name_;
     const PipelineLayout* layout_;
     Owned<VkPipeline> handle_;
 };

@@ -1,12 +1,13 @@
 #include "backend/vulkan/recording.h"
 
 #include <algorithm>
+#include <string>
 
 namespace qwen3moe::vulkan {
 namespace {
 
 constexpr std::uint32_t kSetsOfPool = 64;
-constexpr std::uint32_t kMostBuffers = 8;  // that a shader has bound
+constexpr std::uint32_t kMostBuffers = 10;  // that a shader has bound
 
 bool overlap(const Region& a, const Region& b) {
     return a.buffer == b.buffer && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
@@ -66,7 +67,7 @@ VkDescriptorSet DescriptorSets::make(const Pipeline& pipeline, const std::vector
 }
 
 Recording::Recording(std::shared_ptr<Device> device, VkCommandPool pool, DescriptorSets& sets)
-    : device_(std::move(device)), pool_(pool), sets_(sets) {
+    : device_(std::move(device)), pool_(pool), sets_(sets), times_(Times::if_wanted(device_)) {
     VkCommandBufferAllocateInfo info{};
     info.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO;
     info.commandPool = pool;
@@ -86,6 +87,7 @@ void Recording::begin() {
     check(vkBeginCommandBuffer(commands_, &info), "beginning a command buffer");
     since_barrier_.clear();
     at_work_ = kCompute | kTransfer;
+    if (times_) times_->begin(commands_);
     barrier(kCompute | kTransfer);
 }
 
@@ -95,8 +97,13 @@ void Recording::end() {
     check(vkEndCommandBuffer(commands_), "ending a command buffer");
 }
 
+void Recording::done() const {
+    if (times_) times_->add();
+}
+
 // From all since the last barrier, and through that one from all before, to all after in those stages.
 void Recording::barrier(VkPipelineStageFlags to) {
+    if (times_) times_->mark(commands_);
     VkMemoryBarrier memory{};
     memory.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER;
     if (at_work_ & kCompute) memory.srcAccessMask |= VK_ACCESS_SHADER_WRITE_BIT;
@@ -140,11 +147,13 @@ void Recording::dispatch(const Pipeline& pipeline, std::initializer_list<Use> us
     vkCmdBindPipeline(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline.handle());
     vkCmdBindDescriptorSets(commands_, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &set, 0, nullptr);
     vkCmdPushConstants(commands_, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, bytes, constants);
+    if (times_) times_->work(pipeline.name() + (" " + std::to_string(groups.x) + " " + std::to_string(groups.y)));
     vkCmdDispatch(commands_, within(groups.x, 0), within(groups.y, 1), within(groups.z, 2));
 }
 
 void Recording::copy(const Region& from, const Region& to) {
     wait_for({in(from), out({to.buffer, to.offset, from.bytes})}, kTransfer);
+    if (times_) times_->work("copy");
     const VkBufferCopy all{from.offset, to.offset, from.bytes};
     vkCmdCopyBuffer(commands_, from.buffer, to.buffer, 1, &all);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backend/vulkan/memory.h"
+#include "backend/vulkan/times.h"
 
 namespace qwen3moe::vulkan {
 
@@ -56,7 +57,9 @@ class Recording {
 
     void begin();
     void end();
+    void done() const;  // what was submitted
     VkCommandBuffer handle() const { return commands_; }
+    const Style& style() const { return device_->style(); }
     // Workgroups that quantise so many blocks of 256.
     std::uint64_t quantising(std::uint64_t blocks) const;
 
@@ -81,6 +84,7 @@ class Recording {
     std::vector<Use> since_barrier_;
     VkPipelineStageFlags at_work_ = 0;  // since then
     VkPipelineStageFlags reached_ = 0;  // by that barrier
+    std::unique_ptr<Times> times_;
 };
 
 }  // namespace qwen3moe::vulkan

@@ -55,13 +55,55 @@ constexpr std::uint32_t kDotSingles[] = {
 constexpr std::uint32_t kDotTiles[] = {
 #include "shaders/dot_tiles.inc"
 };
+constexpr std::uint32_t kSingleQkv[] = {
+#include "shaders/single_qkv.inc"
+};
+constexpr std::uint32_t kSingleAttention[] = {
+#include "shaders/single_attention.inc"
+};
+constexpr std::uint32_t kSingleOutput[] = {
+#include "shaders/single_output.inc"
+};
+constexpr std::uint32_t kSingleRouter[] = {
+#include "shaders/single_router.inc"
+};
+constexpr std::uint32_t kSingleGateUp[] = {
+#include "shaders/single_gate_up.inc"
+};
+constexpr std::uint32_t kSingleDown[] = {
+#include "shaders/single_down.inc"
+};
+constexpr std::uint32_t kSingleLogits[] = {
+#include "shaders/single_logits.inc"
+};
 // clang-format on
 
 // In the order of Shader.
 const ShaderCode kShaders[] = {
-    {kSelftest, 1}, {kLayout, 1}, {kEmbed, 2},     {kNorm, 5},       {kRopeAppend, 7}, {kAttention, 7},
-    {kMerge, 8},    {kTopk, 4},   {kGroup, 4},     {kSwiglu, 6},     {kCombine, 4},    {kCombineNorm, 8},
-    {kSelect, 3},   {kFinite, 2}, {kDotFloats, 7}, {kDotSingles, 7}, {kDotTiles, 7},
+    {kSelftest, 1, "selftest"},
+    {kLayout, 1, "layout"},
+    {kEmbed, 2, "embed"},
+    {kNorm, 5, "norm"},
+    {kRopeAppend, 7, "rope_append"},
+    {kAttention, 7, "attention"},
+    {kMerge, 8, "merge"},
+    {kTopk, 4, "topk"},
+    {kGroup, 4, "group"},
+    {kSwiglu, 6, "swiglu"},
+    {kCombine, 4, "combine"},
+    {kCombineNorm, 8, "combine_norm"},
+    {kSelect, 3, "select"},
+    {kFinite, 2, "finite"},
+    {kDotFloats, 7, "dot_floats"},
+    {kDotSingles, 7, "dot_singles"},
+    {kDotTiles, 7, "dot_tiles"},
+    {kSingleQkv, 2, "single_qkv"},
+    {kSingleAttention, 10, "single_attention"},
+    {kSingleOutput, 2, "single_output"},
+    {kSingleRouter, 2, "single_router"},
+    {kSingleGateUp, 5, "single_gate_up"},
+    {kSingleDown, 4, "single_down"},
+    {kSingleLogits, 3, "single_logits"},
 };
 
 }  // namespace

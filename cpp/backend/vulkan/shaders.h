@@ -11,6 +11,7 @@ namespace qwen3moe::vulkan {
 struct ShaderCode {
     std::span<const std::uint32_t> spirv;
     std::uint32_t buffers;  // that it has bound
+    const char* name;
 };
 
 const ShaderCode& shader_code(Shader);

@@ -5,13 +5,6 @@
 #include "backend/vulkan/dot.h"
 
 namespace qwen3moe::vulkan {
-namespace {
-
-// Region marks for what shaders reach by address.
-const Region kCaches = by_address(0);
-
-}  // namespace
-
 void embed(Recording& work, const EmbedParams& p, const Weight& w, const Region& tokens, const Region& residual) {
     work.dispatch({Shader::embed, w.type}, {in(tokens), out(residual)}, EmbedConstants{p, w.address}, {p.tokens});
 }
@@ -35,12 +28,21 @@ void rope_append(Recording& work, const RopeAppendConstants& c, const Buffers& b
                   c, {c.p.tokens, c.p.heads + 2 * c.p.kv_heads});
 }
 
+std::uint32_t heads_together(const Style& style, const AttentionParams& p, std::uint64_t blocks) {
+    const std::uint64_t enough = 4 * style.workgroups;
+    const std::uint32_t sharing = p.heads / p.kv_heads;
+    for (std::uint32_t heads = 4; heads > 1; heads--)
+        if (sharing % heads == 0 && blocks * p.tokens * (p.heads / heads) >= enough) return heads;
+    return 1;
+}
+
 void attention(Recording& work, const AttentionConstants& c, const Buffers& b, const Sequences& s,
                const KeyBlocks& blocks) {
-    work.dispatch({Shader::attention, 0, c.p.head_dim},
+    const std::uint32_t heads = heads_together(work.style(), c.p, c.count);
+    work.dispatch({.shader = Shader::attention, .head_dim = c.p.head_dim, .heads = heads},
                   {in(b.queries.digits), in(b.queries.scale), in(s.places), in(s.caches), out(blocks.values),
                    out(blocks.maximum), out(blocks.total), in(kCaches)},
-                  c, {c.count, c.p.heads, c.p.tokens});
+                  c, {c.count, c.p.heads / heads, c.p.tokens});
     work.dispatch({Shader::merge},
                   {in(s.places), in(blocks.values), in(blocks.maximum), in(blocks.total), out(b.attention.values),
                    out(b.attention.digits), out(b.attention.sums), out(b.attention.scale)},
@@ -56,12 +58,11 @@ void router(Recording& work, const RouterParams& p, const Weight& w, const Buffe
 }
 
 void topk(Recording& work, const TopkParams& p, const Buffers& b) {
-    work.dispatch({Shader::topk},
-                  {in(b.router_logits), out(b.probabilities), out(b.experts.ids), out(b.expert_weights)}, p,
-                  {p.tokens});
+    work.dispatch({Shader::topk}, {in(b.router_logits), out(b.probabilities), out(b.expert_ids), out(b.expert_weights)},
+                  p, {p.tokens});
     if (takes_tiles(p.tokens))
         work.dispatch({Shader::group},
-                      {in(b.experts.ids), out(b.experts.cursor), out(b.experts.order), out(b.experts.tiles)},
+                      {in(b.expert_ids), out(b.sorted.cursor), out(b.sorted.order), out(b.sorted.tiles)},
                       GroupParams{p.tokens * p.used, p.experts}, {});
 }
 
@@ -72,7 +73,7 @@ void gate_up(Recording& work, const GateUpParams& p, const Weight& gate, const W
               .tokens = p.tokens,
               .used = p.used,
               .slots_per_row = p.used,
-              .experts = &b.experts,
+              .experts = &b,
               .expert_count = p.experts},
              b.nothing);
 }
@@ -90,7 +91,7 @@ void down(Recording& work, const DownParams& p, const Weight& w, const Buffers& 
               .in = b.swiglu,
               .tokens = p.tokens,
               .used = p.used,
-              .experts = &b.experts,
+              .experts = &b,
               .expert_count = p.experts},
              b.nothing);
 }

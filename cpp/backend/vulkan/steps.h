@@ -6,6 +6,9 @@
 
 namespace qwen3moe::vulkan {
 
+// What shaders reach by address, and wait for like the rest.
+inline const Region kCaches = by_address(0);
+
 // What attention makes of each block of keys, before they are merged.
 struct KeyBlocks {
     Region values;        // [tokens][heads][count][head_dim]
@@ -13,6 +16,9 @@ struct KeyBlocks {
     Region total;         // [tokens][heads][count]
     std::uint32_t count;  // enough for the longest sequence of the batch
 };
+
+// Heads that share their keys, at most four, are taken together where enough workgroups are left.
+std::uint32_t heads_together(const Style&, const AttentionParams&, std::uint64_t blocks);
 
 // Where the rows of a batch belong.
 struct Sequences {

@@ -1,6 +1,7 @@
 #include "backend/vulkan/stream.h"
 
 #include <chrono>
+#include <utility>
 
 namespace qwen3moe::vulkan {
 namespace {
@@ -78,7 +79,7 @@ std::unique_ptr<Recording> Stream::make_recording() { return std::make_unique<Re
 void Stream::start(Piece& piece, const Recording& recording) {
     piece.doing = doing_;
     device_->submit(recording.handle(), piece.fence.get(), piece.doing.c_str());
-    piece.under_way = true;
+    piece.under_way = &recording;
 }
 
 // Short work ends while the thread is still awake.
@@ -93,8 +94,8 @@ void Stream::wait(Piece& piece, const Poll& poll) {
         done = device_->done(fence, kPollEvery, piece.doing.c_str());
         if (!done && poll) poll();
     }
-    piece.under_way = false;
     check(vkResetFences(device_->handle(), 1, &fence), "resetting a fence");
+    std::exchange(piece.under_way, nullptr)->done();
 }
 
 void Stream::abandon() noexcept {
@@ -105,7 +106,7 @@ void Stream::abandon() noexcept {
         const VkFence fence = piece->fence.get();
         vkWaitForFences(device_->handle(), 1, &fence, VK_TRUE, kAbandonAfter);
         vkResetFences(device_->handle(), 1, &fence);
-        piece->under_way = false;
+        piece->under_way = nullptr;
     }
 }
 

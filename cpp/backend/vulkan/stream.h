@@ -39,7 +39,7 @@ class Stream {
         Recording recording;
         Owned<VkFence> fence;
         std::string doing;
-        bool under_way = false;
+        const Recording* under_way = nullptr;
     };
 
     void start(Piece&, const Recording&);
