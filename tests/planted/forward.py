@@ -287,6 +287,18 @@ def a_device_with_swapped_experts(bench):
         yield lambda: test_devices.test_every_stage(lambda case, device: (bench.model, other), "cpu", "mixed", 5)
 
 
+@planted("FALSIFY-QW3-MOE-GPU-CASES-002")
+def a_device_that_decodes_otherwise(bench):
+    """A device is a unit in the last place off at single tokens."""
+
+    def pair(case, device):
+        return bench.model, bench.model
+
+    yield lambda: test_devices.test_decode(pair, "cpu", "mixed")
+    bench.wrap_method(Session, "eval", off_where(lambda position, count: count == 1))
+    yield lambda: test_devices.test_decode(pair, "cpu", "mixed")
+
+
 @planted("FALSIFY-QW3-MOE-GPU-EAGER-001")
 def a_device_that_takes_what_does_not_fit(bench):
     """A device takes weights that do not fit."""

@@ -20,7 +20,8 @@ HERE = "tests/planted/test_planted.py::test_the_falsifier_fails"
 
 
 @pytest.fixture
-def bench(request, monkeypatch, tmp_path):
+def bench(request, monkeypatch, tmp_path, model):
+    """With the suite's model open before anything is broken."""
     return Bench(request, monkeypatch, tmp_path)
 
 
