@@ -10,8 +10,9 @@
 #include "shared/philox.h"
 
 // Loops over all logits are compiled for each set of vector instructions, and the loader takes the processor's. Such a
-// function may not throw: GCC 12's callers of it do not expect that, and the process ends.
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__)
+// function may not throw: GCC 12's callers of it do not expect that, and the process ends. The loader chooses before a
+// sanitizer has begun, which would watch the choice.
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
 #define QM_CLONED [[gnu::target_clones("default", "avx2", "avx512f")]]
 #else
 #define QM_CLONED
