@@ -87,7 +87,7 @@ __device__ __forceinline__ void iq4_values(uint4 from, int (&q)[2][4]) {
 }
 
 // Every format has `fetch`, which only loads, and `unpack`, which only computes, so that loads can go ahead of need.
-// run(k, i): which 16 of a block's 256 values run i of part k is; place(run) = 8 i + k undoes it.
+// run(k, i): which 16 of a block's 256 values run i of part k is.
 
 // ---- super-blocks of 256 with integer scales
 
@@ -103,9 +103,6 @@ struct SuperK4 : Super {
     static constexpr bool kMin = true;
     static constexpr int kRun = 32;  // values that share a scale
     static constexpr __host__ __device__ uint run(uint k, uint i) { return 4 * (k >> 1) + 2 * i + (k & 1); }
-    static constexpr __host__ __device__ uint place(uint run) {
-        return 8 * ((run >> 1) & 1) + 2 * (run >> 2) + (run & 1);
-    }
     static __device__ __forceinline__ void scales(uint4 head, uint k, Part& p) {
 #pragma unroll
         for (uint i = 0; i < 2; i++) {
@@ -156,9 +153,6 @@ struct Q6K : Super {
     static constexpr bool kMin = false;
     static constexpr int kRun = 16;
     static constexpr __host__ __device__ uint run(uint k, uint i) { return 8 * (k >> 2) + 4 * i + (k & 3); }
-    static constexpr __host__ __device__ uint place(uint run) {
-        return 8 * ((run >> 2) & 1) + 4 * (run >> 3) + (run & 3);
-    }
     struct Raw {
         uint4 q, high;
         uint2 scales;
@@ -195,9 +189,6 @@ struct SuperQ2 : Super {
     static constexpr __host__ __device__ uint j(uint k, uint i) { return 2 * (k & 1) + i; }
     static constexpr __host__ __device__ uint half(uint k) { return (k >> 1) & 1; }  // of the 32 bytes
     static constexpr __host__ __device__ uint run(uint k, uint i) { return 8 * (k >> 2) + 2 * j(k, i) + half(k); }
-    static constexpr __host__ __device__ uint place(uint run) {
-        return 8 * ((run >> 1) & 1) + 4 * (run >> 3) + 2 * (run & 1) + ((run >> 2) & 1);
-    }
     static __device__ __forceinline__ uint4 load_pairs(const Weight& w, std::size_t row, uint block, uint k) {
         return load<uint4>(sixteen(w, 1, row, 4 * block + 2 * (k >> 2) + half(k)));
     }
@@ -270,7 +261,6 @@ struct Q3K : SuperQ2 {
 // Runs that follow each other.
 struct Straight {
     static constexpr __host__ __device__ uint run(uint k, uint i) { return 2 * k + i; }
-    static constexpr __host__ __device__ uint place(uint run) { return 8 * (run & 1) + (run >> 1); }
 };
 
 struct IQ4XS : Super, Straight {
@@ -429,16 +419,6 @@ struct BF16 {
         return qm_bfloat(load<std::uint16_t>(w.plane[0] + i * 2));
     }
 };
-
-template <class Format>
-constexpr bool places_undo_runs() {
-    for (uint k = 0; k < 8; k++)
-        for (uint i = 0; i < 2; i++)
-            if (Format::place(Format::run(k, i)) != 8 * i + k) return false;
-    return true;
-}
-static_assert(places_undo_runs<SuperK4>() && places_undo_runs<Q6K>() && places_undo_runs<SuperQ2>() &&
-              places_undo_runs<Straight>());
 
 // Calls `floats` or `blocks` with the format of a type, as an empty value.
 template <class Floats, class Blocks>
