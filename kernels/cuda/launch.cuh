@@ -23,13 +23,16 @@ __device__ __forceinline__ void after_step_before() {
     wait_for_step_before();
 }
 
-// Devices before compute capability 9 start a kernel when the one before it has ended.
-inline bool overlaps_steps() {
-    int device = 0;
-    int major = 0;
-    return cudaGetDevice(&device) == cudaSuccess &&
-           cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 9;
+// Of the current device.
+inline unsigned attribute(cudaDeviceAttr what) {
+    int device = 0, value = 0;
+    if (cudaGetDevice(&device) == cudaSuccess) cudaDeviceGetAttribute(&value, what, device);
+    return static_cast<unsigned>(value);
 }
+inline unsigned processors() { return attribute(cudaDevAttrMultiProcessorCount); }
+
+// Devices before compute capability 9 start a kernel when the one before it has ended.
+inline bool overlaps_steps() { return attribute(cudaDevAttrComputeCapabilityMajor) >= 9; }
 
 // A multiprocessor divides its memory between cache and shared memory, and has to be empty to change that: kernels that
 // are to overlap all ask for the same.

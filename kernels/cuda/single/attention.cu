@@ -31,6 +31,12 @@ struct alignas(16) OwnKey {
     float scale;
 };
 
+// What makes a head's output of its only block.
+struct AloneFactors {
+    MergeFactors block;
+    float inverse;
+};
+
 // Q to shared memory; the token's own K and V to the cache, by the block of threads whose keys they belong to.
 template <uint kDim, uint kColumns>
 __device__ __forceinline__ void make_heads(const Step& s, uint kv, uint group, uint position, bool append,
@@ -117,7 +123,9 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
     using Mine = Share<kDim, kColumns>;
     __shared__ Attend<kDim, kColumns> a;
     __shared__ OwnKey<kDim> own;
+    __shared__ AloneFactors alone[kColumns];
     __shared__ bool last_to_finish;
+    if (threadIdx.x >= kThreads - 32) fetch_soon(s);
     // The batch and the keys of other tokens were there before the step before began.
     const Place place = *s.place;
     const CacheView cache = *s.cache;
@@ -134,22 +142,19 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
         fetch_soon(s.k_norm, kDim * sizeof(float));
         fetch_soon(s.rope + std::size_t(place.position) * kDim, kDim * sizeof(float));
     }
+    const std::int8_t* values = cache.v + row * 2 * kDim + v_offset(first, kDim);
+    if (keys > 0 && threadIdx.x == 32) fetch_soon(values, (keys + kRun - 1) / kRun * kRun * 2 * kDim);
     static_assert(16 * kWarps == kKeys);
-    KeyTile<kDim> k;
-    if (16 * warp < keys) k.load(cache, row + first, warp, keys);
     if (threadIdx.x < kColumns) a.keys[threadIdx.x] = threadIdx.x < group ? keys : 0;
     if (threadIdx.x < keys - (append ? 1 : 0)) a.v_scale[threadIdx.x] = cache.v_scale[row + first + threadIdx.x];
+    KeyTile<kDim> k;
+    if (16 * warp < keys) k.load(cache, row + first, warp, keys);
     wait_for_step_before();
     if (block >= blocks) return;
     make_heads(s, kv, group, place.position, append, cache, row, a, own);
     __syncthreads();
     let_next_begin();
 
-    const std::int8_t* from = cache.v + row * 2 * kDim + v_offset(first, kDim);
-    ValueTile<kDim, kColumns> v[kKeys / 64];
-#pragma unroll
-    for (uint j = 0; j < kKeys / 64; j++)
-        if (warp < 8 && 64 * j < keys) v[j].load(from, 64 * j);
     if (16 * warp < keys) {
 #pragma unroll
         for (uint r = 0; r < 2; r++)
@@ -163,18 +168,26 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
             }
         make_scores(a, k, warp);
     }
+    ValueTile<kDim, kColumns> v[kKeys / 64];
+#pragma unroll
+    for (uint j = 0; j < kKeys / 64; j++)
+        if (warp < 8 && 64 * j < keys) v[j].load(values, 64 * j);
     __syncthreads();
     weigh_keys(a);
+    if (blocks == 1 && lane == 0 && warp < kColumns) {  // whose keys this warp weighed
+        Merged merged;
+        const MergeFactors f = merge_block(merged, a.maximum[warp], a.total[warp]);
+        alone[warp] = {f, qm_recip(merged.total)};
+    }
     __syncthreads();
     const auto put = [&](uint n, uint i, float value) {
         const uint c = Mine::column(n, i);
         if (c >= group) return;
         const uint head = kv * group + c;
         if (blocks == 1) {
-            Merged merged;
-            const MergeFactors f = merge_block(merged, a.maximum[c], a.total[c]);
+            const auto [f, inverse] = alone[c];
             s.out[std::size_t(head) * kDim + Mine::dimension(i)] =
-                qm_mul(qm_merge(0.0f, f.keep, value, f.gain), qm_recip(merged.total));
+                qm_mul(qm_merge(0.0f, f.keep, value, f.gain), inverse);
             return;
         }
         const std::size_t at = std::size_t(head) * s.blocks.count + block;
@@ -184,7 +197,9 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
             s.blocks.total[at] = a.total[c];
         }
     };
-    if (warp < 8) weigh_values(a, keys, [&](uint j) { return v[j]; }, put);
+    if (warp < 8)
+        weigh_values(
+            a, keys, [&](uint j) { return v[j]; }, put);
     if (blocks == 1) return;
     __threadfence();
     __syncthreads();

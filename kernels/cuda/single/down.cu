@@ -1,6 +1,6 @@
 // The down projections of the chosen experts, weighted, summed in rank order and added to the residual. A tile is the
 // same sixteen rows of all of them.
-#include "cuda/single/steps.h"
+#include "cuda/single/soon.cuh"
 #include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
@@ -28,8 +28,9 @@ struct Chosen {
 
 template <class Format>
 __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant__ Step s) {
+    if (threadIdx.x < 32) fetch_soon(s);
     extern __shared__ __align__(128) char shared[];
-    __shared__ Arrival arrived[kMostStages];
+    __shared__ Arrival arrived[kMostParts];
     __shared__ uint done[kMostStages];
     __shared__ float weight[kMostUsed];
     const uint used = s.stages.parts, blocks = s.stages.blocks;
@@ -37,9 +38,8 @@ __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant
     const Range range{blockIdx.x, gridDim.x, tiles_in(s.matrix.rows)};
     Tiles<Format, Chosen> tiles(s.stages, range, shared, arrived, done, Chosen{s.matrix, s.ids});
 #pragma unroll 1
-    for (uint round = 0; round <= kRehearsals; round++) {
-        const bool rehearsal = round < kRehearsals;
-        __syncthreads();
+    for (uint round = first_round(); round < 2; round++) {
+        const bool rehearsal = round == 0;
         if (!rehearsal) wait_for_step_before();
         quantise_input<Format>(rehearsal ? some_floats(s.matrix) : s.swiglu, rehearsal ? 1 : used,
                                rehearsal ? 256 : s.matrix.w.columns, in, [&] {
@@ -47,7 +47,10 @@ __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant
                                    if (threadIdx.x < used) weight[threadIdx.x] = s.weights[threadIdx.x];
                                    tiles.start();
                                });
-        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
+        if (!rehearsal) {
+            __syncthreads();
+            let_next_begin();  // its weights would be in the way of this step's input
+        }
         tiles.run(
             rehearsal, in, [&](uint part, uint block) { return part * blocks + block; },
             [&](uint tile, auto sum) {

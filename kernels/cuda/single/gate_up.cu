@@ -25,17 +25,28 @@ __host__ __device__ constexpr uint sixteens(uint experts) { return (experts + 15
 __device__ __forceinline__ void make_keys(const float* logits, uint n, int* key, float* probability) {
     const uint lane = threadIdx.x & 31;
     float most = logits[0];
-    for (uint i = lane; i < n; i += 32) most = qm_max(logits[i], most);
+#pragma unroll 1
+    for (uint first = lane; first < n; first += 256) {
+        float logit[8];
+#pragma unroll
+        for (uint j = 0; j < 8; j++) logit[j] = logits[min(first + 32 * j, n - 1)];
+#pragma unroll
+        for (uint j = 0; j < 8; j++) {
+            most = qm_max(logit[j], most);
+            if (first + 32 * j < n) probability[first + 32 * j] = logit[j];
+        }
+    }
 #pragma unroll
     for (int half = 16; half > 0; half /= 2) most = qm_max(__shfl_xor_sync(kAllLanes, most, half), most);
-#pragma unroll 1
-    for (uint i = lane; i < n; i += 32) probability[i] = qm_probability(logits[i], most);
     float partial[8] = {};
 #pragma unroll 1
     for (uint first = lane; first < n; first += 256)
 #pragma unroll
-        for (uint j = 0; j < 8; j++)
-            if (first + 32 * j < n) partial[j] = qm_add(partial[j], probability[first + 32 * j]);
+        for (uint j = 0; j < 8; j++) {
+            if (first + 32 * j >= n) continue;
+            probability[first + 32 * j] = qm_probability(probability[first + 32 * j], most);
+            partial[j] = qm_add(partial[j], probability[first + 32 * j]);
+        }
     const float inverse = qm_recip(tree256(partial));
     for (uint i = lane; i < sixteens(n); i += 32) {
         key[i] = -1;
@@ -45,17 +56,17 @@ __device__ __forceinline__ void make_keys(const float* logits, uint n, int* key,
     }
 }
 
-// Experts by falling probability, lower index first: an expert's rank is the number of those before it. Four threads
-// count for each, every fourth four of keys.
+// By the threads that do not make the input. Experts by falling probability, lower index first: an expert's rank is the
+// number of those before it. Two threads count for each, every other four of keys.
 __device__ __forceinline__ void choose(const TopkParams& p, const int* key, const float* probability, uint* ids,
                                        float* chosen) {
-    const uint part = threadIdx.x & 3;
-    for (uint first = 0; first < p.experts; first += kThreads / 4) {
-        const uint e = first + threadIdx.x / 4;
+    const uint part = threadIdx.x & 1;
+    for (uint first = 0; first < p.experts; first += kMakers / 2) {
+        const uint e = first + (threadIdx.x - kMakers) / 2;
         const int own = e < p.experts ? key[e] : 0;
         uint rank = 0;
 #pragma unroll 4
-        for (uint at = 4 * part; at < sixteens(p.experts); at += 16) {
+        for (uint at = 4 * part; at < sixteens(p.experts); at += 8) {
             const int4 four = *reinterpret_cast<const int4*>(key + at);
             rank += four.x > (at < e ? own - 1 : own) ? 1 : 0;
             rank += four.y > (at + 1 < e ? own - 1 : own) ? 1 : 0;
@@ -63,13 +74,11 @@ __device__ __forceinline__ void choose(const TopkParams& p, const int* key, cons
             rank += four.w > (at + 3 < e ? own - 1 : own) ? 1 : 0;
         }
         rank += __shfl_xor_sync(kAllLanes, rank, 1);
-        rank += __shfl_xor_sync(kAllLanes, rank, 2);
         if (e < p.experts && rank < p.used && part == 0) {
             ids[rank] = e;
             chosen[rank] = probability[e];
         }
     }
-    __syncthreads();
 }
 
 // As one block of threads leaves them to the next step.
@@ -97,8 +106,9 @@ struct Chosen {
 
 template <class Format>
 __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_constant__ Step s) {
+    if (threadIdx.x < 32) fetch_soon(s);
     extern __shared__ __align__(128) char shared[];
-    __shared__ Arrival arrived[kMostStages];
+    __shared__ Arrival arrived[kMostParts];
     __shared__ uint done[kMostStages];
     __shared__ float partial[256];
     __shared__ uint ids[kMostUsed];
@@ -115,33 +125,30 @@ __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_const
     float scale[8];
     s.norm.load_scale(scale);
 
-#pragma unroll 1
-    for (uint round = 0; round <= kRehearsals; round++) {
-        const bool rehearsal = round < kRehearsals;
-        if (!rehearsal) wait_for_step_before();
-        const NormInput norm = rehearsal ? s.norm.of_weights() : s.norm;
-        if (threadIdx.x >= kThreads - 32)
-            make_keys(rehearsal ? norm.weight : s.logits, rehearsal ? 1 : s.topk.experts, key, probability);
-        norm.load(row, partial);
-        __syncthreads();
+    wait_for_step_before();
+    if (threadIdx.x < kMakers) {
+        s.norm.make<Format>(row, partial, scale, in);
+    } else {
+        if (threadIdx.x >= kThreads - 32) make_keys(s.logits, s.topk.experts, key, probability);
+        others_meet();
         choose(s.topk, key, probability, ids, chosen);
-        if (!rehearsal) {
-            tiles.start();
-            if (threadIdx.x < 4 * s.topk.used) fetch_soon(s.down, threadIdx.x % 4, ids[threadIdx.x / 4]);
-        }
-        norm.quantise<Format>(row, norm.factor(partial), scale, in);
-        if (!rehearsal && blockIdx.x + 1 == gridDim.x) keep_choice(s, ids, chosen);  // it has the fewest tiles
-        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
-        tiles.run(
-            rehearsal, in, [](uint, uint block) { return block; },
-            [&](uint tile, auto sum) {
-                const uint r = threadIdx.x % kTileRows, part = (threadIdx.x & 31) / kTileRows;
-                const float own = sum(part, r);
-                const float up = __shfl_down_sync(kAllLanes, own, kTileRows);
-                const uint at = source.within(tile) + r;
-                if (part == 0 && at < ff) s.out[tile / source.tiles * ff + at] = qm_swiglu(own, up);
-            });
+        others_meet();
+        tiles.start();
+        const uint i = threadIdx.x - kMakers;
+        if (i < 4 * s.topk.used) fetch_soon(s.down, i % 4, ids[i / 4]);
     }
+    __syncthreads();
+    let_next_begin();  // its weights would be in the way of this step's input
+    if (blockIdx.x + 1 == gridDim.x) keep_choice(s, ids, chosen);  // it has the fewest tiles
+    tiles.run(
+        false, in, [](uint, uint block) { return block; },
+        [&](uint tile, auto sum) {
+            const uint r = threadIdx.x % kTileRows, part = (threadIdx.x & 31) / kTileRows;
+            const float own = sum(part, r);
+            const float up = __shfl_down_sync(kAllLanes, own, kTileRows);
+            const uint at = source.within(tile) + r;
+            if (part == 0 && at < ff) s.out[tile / source.tiles * ff + at] = qm_swiglu(own, up);
+        });
 }
 
 }  // namespace

@@ -10,9 +10,13 @@ namespace qwen3moe::cuda {
 inline constexpr uint kThreads = 512;  // of a block
 inline constexpr uint kWarps = kThreads / 32;
 
-// A kernel's code is no longer in a multiprocessor's cache when its turn comes: the weights of a layer have been
-// through since. So it makes its input once from what is at hand, for nothing, and then when the step before has ended.
-inline constexpr uint kRehearsals = 1;
+// The threads that make the input of a norm: one for each of its 256 partial sums. The others are free meanwhile.
+inline constexpr uint kMakers = 256;
+static_assert(kThreads == 2 * kMakers);
+
+// A barrier of the makers, and one of the others.
+__device__ __forceinline__ void makers_meet() { asm volatile("bar.sync 1, %0;" ::"n"(kMakers) : "memory"); }
+__device__ __forceinline__ void others_meet() { asm volatile("bar.sync 2, %0;" ::"n"(kMakers) : "memory"); }
 
 // Values that share a scale.
 template <class Format>
@@ -71,14 +75,14 @@ __device__ __forceinline__ void keep_block(const float (&x)[8], const Input& in,
     if (lane == 0) in.scale[block] = packed.scale;
 }
 
-// `rows` rows of `columns` floats, each in blocks of its own; zeros past a row's end. Ends with a barrier. meanwhile()
-// is done while the first of them are on their way.
+// `rows` rows of `columns` floats, each in blocks of its own; zeros past a row's end. meanwhile() is done while the
+// first of them are on their way. Wants a barrier after it.
 template <class Format, class Meanwhile>
 __device__ __forceinline__ void quantise_input(const float* x, uint rows, uint columns, const Input& in,
                                                Meanwhile meanwhile) {
     const uint first = 8 * (threadIdx.x & 31);
     const uint blocks = (columns + 255) / 256;
-    const auto load = [&](uint i, float (&value)[8]) {
+    const auto load = [&](uint i, float(&value)[8]) {
         if (i < rows * blocks) load8(x + std::size_t(i / blocks) * columns, columns, 256 * (i % blocks) + first, value);
     };
     float now[8], next[8];
@@ -91,10 +95,9 @@ __device__ __forceinline__ void quantise_input(const float* x, uint rows, uint c
         load(i + kWarps, next);
         keep_block<Format>(now, in, i);
     }
-    __syncthreads();
 }
 
-// RMSNorm of one row, in steps so that other work can go between them.
+// RMSNorm of one row.
 struct NormInput {
     const float* x;
     const float* weight;
@@ -104,40 +107,37 @@ struct NormInput {
 
     // What a lane needs of the weights for its warp's first block: before the step before has ended.
     __device__ __forceinline__ void load_scale(float (&scale)[8]) const {
-        load8(weight, width, 256 * (threadIdx.x / 32) + 8 * (threadIdx.x & 31), scale);
+        if (threadIdx.x < kMakers) load8(weight, width, 256 * (threadIdx.x / 32) + 8 * (threadIdx.x & 31), scale);
     }
-
-    // The row and its 256 partial sums of squares to shared memory.
-    __device__ __forceinline__ void load(float* row, float* partial) const {
-        if (threadIdx.x >= 256) return;
+    // After a barrier: every thread gets it.
+    __device__ __forceinline__ float factor(const float* partial) const {
+        return qm_norm_factor(qm_settle(tree256(partial)), inverse_width, eps);
+    }
+    // By the makers. row and partial: in shared memory, for the row and for its 256 sums of squares. Wants a barrier of
+    // all threads after it.
+    template <class Format>
+    __device__ __forceinline__ void make(float* row, float* partial, float (&scale)[8], const Input& in) const {
         float squares = 0.0f;
 #pragma unroll 8
-        for (uint i = threadIdx.x; i < width; i += 256) {
+        for (uint i = threadIdx.x; i < width; i += kMakers) {
             const float value = x[i];
             row[i] = value;
             squares = qm_mul_add(value, value, squares);
         }
         partial[threadIdx.x] = squares;
-    }
-    // Something else in its place, to rehearse with: the weights.
-    __device__ __forceinline__ NormInput of_weights() const { return {weight, weight, width, inverse_width, eps}; }
-    // After a barrier: every thread gets it.
-    __device__ __forceinline__ float factor(const float* partial) const {
-        return qm_norm_factor(qm_settle(tree256(partial)), inverse_width, eps);
-    }
-    // Ends with a barrier.
-    template <class Format>
-    __device__ __forceinline__ void quantise(const float* row, float factor, float (&scale)[8], const Input& in) const {
-        for (uint block = threadIdx.x / 32; block < (width + 255) / 256; block += kWarps) {
+        makers_meet();
+        const float by = factor(partial);
+        constexpr uint kAtOnce = kMakers / 32;
+#pragma unroll 1
+        for (uint block = threadIdx.x / 32; block < in.blocks; block += kAtOnce) {
             const uint first = 256 * block + 8 * (threadIdx.x & 31);
             float value[8];
             load8(row, width, first, value);
-            if (block >= kWarps) load8(weight, width, first, scale);
+            if (block >= kAtOnce) load8(weight, width, first, scale);
 #pragma unroll
-            for (uint j = 0; j < 8; j++) value[j] = qm_norm(value[j], factor, scale[j]);
+            for (uint j = 0; j < 8; j++) value[j] = qm_norm(value[j], by, scale[j]);
             keep_block<Format>(value, in, block);
         }
-        __syncthreads();
     }
 };
 

@@ -1,5 +1,5 @@
 // The last RMSNorm and the output head; and whether what they read and write is finite.
-#include "cuda/single/steps.h"
+#include "cuda/single/soon.cuh"
 #include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
@@ -17,8 +17,9 @@ __device__ __forceinline__ bool infinite(float x) { return qm_abs_bits(x) >= QM_
 
 template <class Format>
 __global__ void __launch_bounds__(kThreads, 2) logits_kernel(const __grid_constant__ Step s) {
+    if (threadIdx.x < 32) fetch_soon(s);
     extern __shared__ __align__(128) char shared[];
-    __shared__ Arrival arrived[kMostStages];
+    __shared__ Arrival arrived[kMostParts];
     __shared__ uint done[kMostStages];
     __shared__ float partial[256];
     float* row = reinterpret_cast<float*>(shared + s.stages.shared());
@@ -28,28 +29,22 @@ __global__ void __launch_bounds__(kThreads, 2) logits_kernel(const __grid_consta
     tiles.start();
     float scale[8];
     s.norm.load_scale(scale);
-#pragma unroll 1
-    for (uint round = 0; round <= kRehearsals; round++) {
-        const bool rehearsal = round < kRehearsals;
-        if (!rehearsal) wait_for_step_before();
-        const NormInput norm = rehearsal ? s.norm.of_weights() : s.norm;
-        norm.load(row, partial);
-        __syncthreads();
-        if (!rehearsal && blockIdx.x == 0)
-            for (uint i = threadIdx.x; i < norm.width; i += kThreads)
-                if (infinite(row[i])) s.flags[0] = 1;
-        norm.quantise<Format>(row, norm.factor(partial), scale, in);
-        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
-        tiles.run(
-            rehearsal, in, [](uint, uint block) { return block; },
-            [&](uint tile, auto sum) {
-                const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
-                if (r >= kTileRows || at >= s.matrix.rows) return;
-                const float value = sum(0, r);
-                s.out[at] = value;
-                if (infinite(value)) s.flags[1] = 1;
-            });
-    }
+    wait_for_step_before();
+    if (threadIdx.x < kMakers) s.norm.make<Format>(row, partial, scale, in);
+    __syncthreads();
+    let_next_begin();
+    if (blockIdx.x == 0)
+        for (uint i = threadIdx.x; i < s.norm.width; i += kThreads)
+            if (infinite(row[i])) s.flags[0] = 1;
+    tiles.run(
+        false, in, [](uint, uint block) { return block; },
+        [&](uint tile, auto sum) {
+            const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
+            if (r >= kTileRows || at >= s.matrix.rows) return;
+            const float value = sum(0, r);
+            s.out[at] = value;
+            if (infinite(value)) s.flags[1] = 1;
+        });
 }
 
 }  // namespace

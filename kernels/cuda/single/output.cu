@@ -1,5 +1,5 @@
 // The output projection, added to the residual.
-#include "cuda/single/steps.h"
+#include "cuda/single/soon.cuh"
 #include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
@@ -14,21 +14,24 @@ struct Step {
 
 template <class Format>
 __global__ void __launch_bounds__(kThreads, 2) output_kernel(const __grid_constant__ Step s) {
+    if (threadIdx.x < 32) fetch_soon(s);
     extern __shared__ __align__(128) char shared[];
-    __shared__ Arrival arrived[kMostStages];
+    __shared__ Arrival arrived[kMostParts];
     __shared__ uint done[kMostStages];
     const Input in(shared + s.stages.shared(), s.stages.blocks);
     const Range range{blockIdx.x, gridDim.x, tiles_in(s.matrix.rows)};
     Tiles<Format, Plain> tiles(s.stages, range, shared, arrived, done, Plain{s.matrix});
     tiles.start();
 #pragma unroll 1
-    for (uint round = 0; round <= kRehearsals; round++) {
-        const bool rehearsal = round < kRehearsals;
-        __syncthreads();
+    for (uint round = first_round(); round < 2; round++) {
+        const bool rehearsal = round == 0;
         if (!rehearsal) wait_for_step_before();
         quantise_input<Format>(rehearsal ? some_floats(s.matrix) : s.attention, 1, rehearsal ? 256 : s.matrix.w.columns,
                                in, [] {});
-        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
+        if (!rehearsal) {
+            __syncthreads();
+            let_next_begin();  // its weights would be in the way of this step's input
+        }
         tiles.run(
             rehearsal, in, [](uint, uint block) { return block; },
             [&](uint tile, auto sum) {

@@ -1,5 +1,5 @@
 // RMSNorm and the projections of Q, K and V: first blocks of threads for Q, then for K, then for V.
-#include "cuda/single/steps.h"
+#include "cuda/single/soon.cuh"
 #include "cuda/single/tiles.cuh"
 
 namespace qwen3moe::cuda {
@@ -20,36 +20,31 @@ struct Projections {
 template <class Format>
 __device__ __forceinline__ void project(const NormInput& input, const Projection& to, uint first_block) {
     extern __shared__ __align__(128) char shared[];
-    __shared__ Arrival arrived[kMostStages];
+    __shared__ Arrival arrived[kMostParts];
     __shared__ uint done[kMostStages];
     __shared__ float partial[256];
     float* row = reinterpret_cast<float*>(shared + to.stages.shared());
     const Input in(shared + to.stages.shared() + input.width * sizeof(float), (input.width + 255) / 256);
+    let_next_begin();  // attention has no weights that would be in the way
     const Range range{blockIdx.x - first_block, to.end - first_block, tiles_in(to.matrix.rows)};
     Tiles<Format, Plain> tiles(to.stages, range, shared, arrived, done, Plain{to.matrix});
     tiles.start();
     float scale[8];
     input.load_scale(scale);
-#pragma unroll 1
-    for (uint round = 0; round <= kRehearsals; round++) {
-        const bool rehearsal = round < kRehearsals;
-        if (!rehearsal) wait_for_step_before();
-        const NormInput norm = rehearsal ? input.of_weights() : input;
-        norm.load(row, partial);
-        __syncthreads();
-        norm.quantise<Format>(row, norm.factor(partial), scale, in);
-        if (!rehearsal) let_next_begin();  // its weights would be in the way of this step's input
-        tiles.run(
-            rehearsal, in, [](uint, uint block) { return block; },
-            [&](uint tile, auto sum) {
-                const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
-                if (r < kTileRows && at < to.matrix.rows) to.out[at] = sum(0, r);
-            });
-    }
+    wait_for_step_before();
+    if (threadIdx.x < kMakers) input.make<Format>(row, partial, scale, in);
+    __syncthreads();
+    tiles.run(
+        false, in, [](uint, uint block) { return block; },
+        [&](uint tile, auto sum) {
+            const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
+            if (r < kTileRows && at < to.matrix.rows) to.out[at] = sum(0, r);
+        });
 }
 
 template <class QK, class V>
 __global__ void __launch_bounds__(kThreads, 2) qkv_kernel(const __grid_constant__ Projections p) {
+    if (threadIdx.x < 32) fetch_soon(p);
     const uint j = blockIdx.x < p.of[0].end ? 0 : (blockIdx.x < p.of[1].end ? 1 : 2);
     const uint first = j == 0 ? 0 : p.of[j - 1].end;
     if (std::is_same_v<QK, V> || j < 2)
@@ -60,17 +55,16 @@ __global__ void __launch_bounds__(kThreads, 2) qkv_kernel(const __grid_constant_
 
 template <class QK, class V>
 cudaError_t start(Projections p, cudaStream_t stream) {
-    uint tiles = 0, before = 0, shared = 0;
-    for (const Projection& to : p.of) tiles += tiles_in(to.matrix.rows);
-    const uint grid = std::clamp(tiles, 3u, std::max(3u, processors()));
+    // No more blocks of threads than it takes for the fewest tiles each: attention begins where there is none.
+    uint most = 0, grid = 0, shared = 0;
+    do {
+        most++, grid = 0;
+        for (Projection& to : p.of) to.end = grid += (tiles_in(to.matrix.rows) + most - 1) / most;
+    } while (grid > std::max(3u, processors()));
     const uint fixed = p.norm.width * sizeof(float) + Input::bytes((p.norm.width + 255) / 256);
-    for (uint j = 0; j < 3; j++) {  // in proportion, one at least
-        before += tiles_in(p.of[j].matrix.rows);
-        const uint begin = j == 0 ? 0 : p.of[j - 1].end;
-        p.of[j].end = std::min(std::max(grid * before / tiles, j + 1), grid - 2 + j);
-        const uint blocks = p.of[j].end - begin;
-        p.of[j].stages = stages_of(p.of[j].matrix, 1, fixed, (tiles_in(p.of[j].matrix.rows) + blocks - 1) / blocks);
-        shared = std::max(shared, p.of[j].stages.shared() + fixed);
+    for (Projection& to : p.of) {
+        to.stages = stages_of(to.matrix, 1, fixed, most);
+        shared = std::max(shared, to.stages.shared() + fixed);
     }
     return launch_tiles(qkv_kernel<QK, V>, grid, shared, more_than_half(), stream, p);
 }

@@ -1,10 +1,18 @@
 // Asks for what is read soon to come from memory to the cache: what the next kernel reads where that depends on this
-// one, and small weights of this one before the step before has ended. A hint: no result depends on it.
+// one, and parameters and small weights of this one before the step before has ended. A hint: no result depends on it.
 #pragma once
 
 #include "cuda/single/steps.h"
 
 namespace qwen3moe::cuda {
+
+// A kernel's parameters come from memory too when they are first read, each 64 bytes for itself. By one warp.
+template <class Parameters>
+__device__ __forceinline__ void fetch_soon(const Parameters& parameters) {
+    const char* from = reinterpret_cast<const char*>(&parameters);
+    for (uint i = 64 * (threadIdx.x & 31); i < sizeof(Parameters); i += 64 * 32)
+        asm volatile("" ::"r"(*reinterpret_cast<const uint*>(from + i)));
+}
 
 // bytes: a multiple of 16, as is the address.
 __device__ __forceinline__ void fetch_soon(const void* from, uint bytes) {

@@ -15,6 +15,7 @@ namespace qwen3moe::cuda {
 
 inline constexpr uint kTileRows = 16;
 inline constexpr uint kMostStages = 8;
+inline constexpr uint kMostParts = 32;  // of all stages
 
 constexpr __host__ __device__ uint tiles_in(uint rows) { return (rows + kTileRows - 1) / kTileRows; }
 
@@ -23,6 +24,10 @@ struct Matrix {
     uint rows;
     Slot slot;
 };
+
+// A kernel's code is no longer near a multiprocessor when its turn comes, as a layer's weights have been through since.
+// Where there is time, one warp goes the way once with what is at hand, for nothing, until the step before has ended.
+__device__ __forceinline__ uint first_round() { return threadIdx.x < 32 ? 0 : 1; }
 
 // At least 256, of no meaning: to rehearse with.
 __device__ __forceinline__ const float* some_floats(const Matrix& m) {
@@ -145,7 +150,7 @@ struct Plain {
 template <class Format, class Source>
 class Tiles {
   public:
-    // memory: stages.shared() bytes. Begins the copies of as many tiles as have room.
+    // memory: stages.shared() bytes.
     __device__ __forceinline__ Tiles(const Stages& stages, const Range& range, char* memory, Arrival* arrived,
                                      uint* done, Source source)
         : s_(stages),
@@ -156,27 +161,25 @@ class Tiles {
           done_(done),
           source_(source),
           count_(range.first < range.end ? (range.end - range.first - 1) / range.step + 1 : 0) {
-        if (threadIdx.x < s_.count) {
-            arrived_[threadIdx.x].set(s_.parts);
-            done_[threadIdx.x] = 0;
-        }
+        if (threadIdx.x < s_.count * s_.parts) arrived_[threadIdx.x].set(1);
+        if (threadIdx.x < s_.count) done_[threadIdx.x] = 0;
         __syncthreads();
     }
 
-    // By all warps, once `source` can be asked.
+    // By all warps, or by those that do not make the input, once `source` can be asked.
     __device__ __forceinline__ void start() {
-        const uint tiles = min(s_.count, count_);
+        const uint copies = min(s_.count, count_) * s_.parts;
+        if (threadIdx.x < kMakers) return;
 #pragma unroll 1
-        for (uint i = threadIdx.x / 32; i < tiles * s_.parts; i += kWarps)
+        for (uint i = kWarps - 1 - threadIdx.x / 32; i < copies; i += kWarps / 2)
             fetch(i / s_.parts, i / s_.parts, i % s_.parts);
     }
 
-    // block_of(part, block): of the input. finish(tile, sum) by a warp, where sum(part, r) is the result of row r. In a
-    // rehearsal one warp makes one term of whatever is in shared memory.
+    // block_of(part, block): of the input. finish(tile, sum) by a warp, where sum(part, r) is the result of row r. A
+    // rehearsal is one term of whatever is in shared memory.
     template <class BlockOf, class Finish>
     __device__ __forceinline__ void run(bool rehearsal, const Input& in, BlockOf block_of, Finish finish) {
         const uint lane = threadIdx.x & 31, items = s_.items();
-        if (rehearsal && threadIdx.x >= 32) return;
         uint mine[4];
 #pragma unroll
         for (uint i = 0; i < 4; i++) mine[i] = (lane >> 3) == i ? 0xffffffffu : 0u;
@@ -193,7 +196,7 @@ class Tiles {
             // The stage's tile before may have been for other warps alone, and is not done yet.
             if (!rehearsal) {
                 wait_for(&done_[stage], turn * items);
-                arrived_[stage].wait(turn & 1);
+                arrived_[stage * s_.parts + part].wait(turn & 1);
             }
             const Matrix& m = source_.matrix(part);
             const InSlot at{memory_ + stage * s_.bytes + part * m.slot.bytes, m.slot, m.w, lane >> 2, lane & 3, block};
@@ -226,9 +229,10 @@ class Tiles {
         const uint rows = min(kTileRows, m.rows - source_.within(index));
         char* slot = memory_ + stage * s_.bytes + part * m.slot.bytes;
         const auto bytes = [&](uint p) { return (rows * m.w.row_bytes[p] + 15) / 16 * 16; };
-        if (lane == 0) arrived_[stage].expect(bytes(0) + bytes(1) + bytes(2) + bytes(3));
+        Arrival& arrived = arrived_[stage * s_.parts + part];
+        if (lane == 0) arrived.expect(bytes(0) + bytes(1) + bytes(2) + bytes(3));
         if (lane < 4 && bytes(lane) > 0)
-            arrived_[stage].copy(slot + m.slot.offset[lane], m.w.plane[lane] + row * m.w.row_bytes[lane], bytes(lane));
+            arrived.copy(slot + m.slot.offset[lane], m.w.plane[lane] + row * m.w.row_bytes[lane], bytes(lane));
     }
 
     // Whether this warp's item is the last of the tile's, which makes so many of the stage; then it sees what the
@@ -259,14 +263,6 @@ inline Matrix matrix_of(const Weight& w, uint rows) {
     return m;
 }
 
-inline uint attribute(cudaDeviceAttr what) {
-    int device = 0, value = 0;
-    cudaGetDevice(&device);
-    cudaDeviceGetAttribute(&value, what, device);
-    return static_cast<uint>(value);
-}
-inline uint processors() { return attribute(cudaDevAttrMultiProcessorCount); }
-
 // Bytes of shared memory for a block of threads. Two kernels are on a multiprocessor at once, one that computes and one
 // whose weights arrive, and each must be there once, or some multiprocessors have twice the work: what the kernels take
 // in turn, more and less than half, has room together, and twice the more has not.
@@ -279,7 +275,8 @@ inline Stages stages_of(const Matrix& m, uint parts, uint fixed, uint tiles) {
     Stages s{1, parts * m.slot.bytes, parts, (m.w.columns + 255) / 256, 0};
     s.over_blocks = 65536 / s.blocks + 1;
     const uint each = s.shared();
-    while (s.count < std::min(kMostStages, tiles) && (s.count + 1) * each + fixed <= less_than_half()) s.count++;
+    const uint most = std::min({kMostStages, kMostParts / parts, tiles});
+    while (s.count < most && (s.count + 1) * each + fixed <= less_than_half()) s.count++;
     return s;
 }
 
