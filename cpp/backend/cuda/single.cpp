@@ -65,7 +65,7 @@ class Groups {
         });
         l.then([&] {
             return gate_up_single(norm_params(c_, 1), topk_params(c_, 1), gate_up_params(c_, 1), b_.residual,
-                                  vector(0, 0), b_.router_logits, gate, up, down, b_.expert_ids, b_.expert_weights,
+                                  vector(0, 0), b_.router_logits, gate, up, b_.expert_ids, b_.expert_weights,
                                   b_.swiglu.values, t_.stream);
         });
         l.then([&] {

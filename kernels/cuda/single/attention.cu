@@ -71,12 +71,34 @@ __device__ __forceinline__ void make_heads(const Step& s, uint kv, uint group, u
     }
 }
 
+// A lane's factors where it holds one of `count` blocks, from left to right: a maximum so far does not depend on how it
+// is found. What all of them leave goes to `merged`, in every lane.
+__device__ __forceinline__ MergeFactors merge_lanes(Merged& merged, float maximum, float total, uint count) {
+    const uint lane = threadIdx.x & 31;
+    float now = maximum;
+#pragma unroll
+    for (uint step = 1; step < 32; step *= 2) {
+        const float before = __shfl_up_sync(kAllLanes, now, step);
+        if (lane >= step) now = qm_max(now, before);
+    }
+    now = qm_max(now, merged.maximum);
+    const float before = __shfl_up_sync(kAllLanes, now, 1);
+    const MergeFactors f{qm_exp(qm_sub(lane == 0 ? merged.maximum : before, now)), qm_exp(qm_sub(maximum, now))};
+#pragma unroll 4
+    for (uint b = 0; b < count; b++)
+        merged.total = qm_merge(merged.total, __shfl_sync(kAllLanes, f.keep, b), __shfl_sync(kAllLanes, total, b),
+                                __shfl_sync(kAllLanes, f.gain, b));
+    merged.maximum = __shfl_sync(kAllLanes, now, count - 1);
+    return f;
+}
+
 // Thirty-two blocks at a time: a warp makes the factors of a head, then every thread follows its elements.
 template <uint kDim, uint kColumns>
 __device__ __forceinline__ void merge_blocks(const Step& s, uint first_head, uint group, uint count) {
     __shared__ MergeFactors factors[kColumns][32];
     __shared__ float totals[kColumns];
     constexpr uint kMost = kColumns * kDim / kThreads;
+    constexpr uint kAhead = 32 / kMost;  // blocks whose values are asked for before their factors are made
     const uint lane = threadIdx.x & 31;
     static_assert(kColumns <= kWarps);
     const uint own = threadIdx.x / 32;
@@ -84,29 +106,34 @@ __device__ __forceinline__ void merge_blocks(const Step& s, uint first_head, uin
     float running[kMost] = {};
     for (uint first = 0; first < count; first += 32) {
         const uint now = min(32u, count - first);
+        const auto value = [&](uint i, uint b) {
+            const uint element = threadIdx.x + kThreads * i;
+            const std::size_t at =
+                std::size_t(first_head + min(element / kDim, group - 1)) * s.blocks.count + first + b;
+            return __ldcg(s.blocks.values + at * kDim + element % kDim);
+        };
+        float ahead[kMost][kAhead];
+#pragma unroll
+        for (uint i = 0; i < kMost; i++)
+#pragma unroll
+            for (uint b = 0; b < kAhead; b++) ahead[i][b] = value(i, min(b, now - 1));
         if (own < group) {
-            const std::size_t at = std::size_t(first_head + own) * s.blocks.count + first;
-            const float maximum = __ldcg(&s.blocks.maximum[at + min(lane, now - 1)]);
-            const float total = __ldcg(&s.blocks.total[at + min(lane, now - 1)]);
-            for (uint b = 0; b < now; b++) {
-                const MergeFactors f =
-                    merge_block(merged, __shfl_sync(kAllLanes, maximum, b), __shfl_sync(kAllLanes, total, b));
-                if (lane == 0) factors[own][b] = f;
-            }
+            const std::size_t at = std::size_t(first_head + own) * s.blocks.count + first + min(lane, now - 1);
+            factors[own][lane] = merge_lanes(merged, __ldcg(&s.blocks.maximum[at]), __ldcg(&s.blocks.total[at]), now);
             if (lane == 0) totals[own] = merged.total;
         }
         __syncthreads();
 #pragma unroll
         for (uint i = 0; i < kMost; i++) {
-            const uint element = threadIdx.x + kThreads * i;
-            const uint head = element / kDim;
-            if (head >= group) continue;
-            const float* values =
-                s.blocks.values + (std::size_t(first_head + head) * s.blocks.count + first) * kDim + element % kDim;
-#pragma unroll 8
-            for (uint b = 0; b < now; b++)
-                running[i] = qm_merge(running[i], factors[head][b].keep, __ldcg(values + std::size_t(b) * kDim),
-                                      factors[head][b].gain);
+            const uint head = min((threadIdx.x + kThreads * i) / kDim, group - 1);
+            const auto merge = [&](uint b, float x) {
+                running[i] = qm_merge(running[i], factors[head][b].keep, x, factors[head][b].gain);
+            };
+#pragma unroll
+            for (uint b = 0; b < kAhead; b++)
+                if (b < now) merge(b, ahead[i][b]);
+#pragma unroll 4
+            for (uint b = kAhead; b < now; b++) merge(b, value(i, b));
         }
         __syncthreads();
     }
@@ -134,7 +161,8 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
     const std::size_t row = cache.row(s.layer, s.rope_params.kv_heads, kv);
     const uint first = block * kKeys;
     const bool append = block + 1 == blocks;
-    const uint keys = block < blocks ? min(kKeys, place.position + 1 - first) : 0;
+    if (block >= blocks) return;
+    const uint keys = min(kKeys, place.position + 1 - first);
     const uint lane = threadIdx.x & 31, warp = threadIdx.x / 32;
 
     if (append && threadIdx.x == 0) {
@@ -143,14 +171,13 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
         fetch_soon(s.rope + std::size_t(place.position) * kDim, kDim * sizeof(float));
     }
     const std::int8_t* values = cache.v + row * 2 * kDim + v_offset(first, kDim);
-    if (keys > 0 && threadIdx.x == 32) fetch_soon(values, (keys + kRun - 1) / kRun * kRun * 2 * kDim);
+    if (threadIdx.x == 32) fetch_soon(values, (keys + kRun - 1) / kRun * kRun * 2 * kDim);
     static_assert(16 * kWarps == kKeys);
     if (threadIdx.x < kColumns) a.keys[threadIdx.x] = threadIdx.x < group ? keys : 0;
     if (threadIdx.x < keys - (append ? 1 : 0)) a.v_scale[threadIdx.x] = cache.v_scale[row + first + threadIdx.x];
     KeyTile<kDim> k;
     if (16 * warp < keys) k.load(cache, row + first, warp, keys);
     wait_for_step_before();
-    if (block >= blocks) return;
     make_heads(s, kv, group, place.position, append, cache, row, a, own);
     __syncthreads();
     let_next_begin();
@@ -197,9 +224,7 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
             s.blocks.total[at] = a.total[c];
         }
     };
-    if (warp < 8)
-        weigh_values(
-            a, keys, [&](uint j) { return v[j]; }, put);
+    if (warp < 8) weigh_values(a, keys, [&](uint j) { return v[j]; }, put);
     if (blocks == 1) return;
     __threadfence();
     __syncthreads();

@@ -1,5 +1,6 @@
 // The down projections of the chosen experts, weighted, summed in rank order and added to the residual. A tile is the
 // same sixteen rows of all of them.
+#include "cuda/single/residual.cuh"
 #include "cuda/single/soon.cuh"
 #include "cuda/single/tiles.cuh"
 
@@ -37,39 +38,30 @@ __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant
     const Input in(shared + s.stages.shared(), blocks * used);
     const Range range{blockIdx.x, gridDim.x, tiles_in(s.matrix.rows)};
     Tiles<Format, Chosen> tiles(s.stages, range, shared, arrived, done, Chosen{s.matrix, s.ids});
-#pragma unroll 1
-    for (uint round = first_round(); round < 2; round++) {
-        const bool rehearsal = round == 0;
-        if (!rehearsal) wait_for_step_before();
-        quantise_input<Format>(rehearsal ? some_floats(s.matrix) : s.swiglu, rehearsal ? 1 : used,
-                               rehearsal ? 256 : s.matrix.w.columns, in, [&] {
-                                   if (rehearsal) return;
-                                   if (threadIdx.x < used) weight[threadIdx.x] = s.weights[threadIdx.x];
-                                   tiles.start();
-                               });
-        if (!rehearsal) {
-            __syncthreads();
-            let_next_begin();  // its weights would be in the way of this step's input
-        }
-        tiles.run(
-            rehearsal, in, [&](uint part, uint block) { return part * blocks + block; },
-            [&](uint tile, auto sum) {
-                const uint r = threadIdx.x % kTileRows, upper = (threadIdx.x & 31) / kTileRows;
-                float total = 0.0f;
-                for (uint first = 0; first < used; first += 2) {
-                    const float own = sum(min(first + upper, used - 1), r);
+    const Residual residual(s.residual, s.matrix.rows);
+    wait_for_step_before();
+    quantise_input<Format>(s.swiglu, used, s.matrix.w.columns, in, [&] {
+        if (threadIdx.x < used) weight[threadIdx.x] = s.weights[threadIdx.x];
+        tiles.start();
+    });
+    __syncthreads();
+    let_next_begin();  // its weights would be in the way of this step's input
+    tiles.run(
+        in, [&](uint part, uint block) { return part * blocks + block; },
+        [&](uint tile, auto sum) {
+            const uint r = residual.r, upper = (threadIdx.x & 31) / kTileRows;
+            float total = 0.0f;
+            for (uint first = 0; first < used; first += 2) {
+                const float own = sum(min(first + upper, used - 1), r);
 #pragma unroll
-                    for (uint i = 0; i < 2; i++) {
-                        const uint rank = first + i;
-                        const float out = __shfl_sync(kAllLanes, own, kTileRows * i + r);
-                        if (rank < used)
-                            total = rank == 0 ? qm_mul(weight[0], out) : qm_mul_add(weight[rank], out, total);
-                    }
+                for (uint i = 0; i < 2; i++) {
+                    const uint rank = first + i;
+                    const float out = __shfl_sync(kAllLanes, own, kTileRows * i + r);
+                    if (rank < used) total = rank == 0 ? qm_mul(weight[0], out) : qm_mul_add(weight[rank], out, total);
                 }
-                const uint at = kTileRows * tile + r;
-                if (upper == 0 && at < s.matrix.rows) s.residual[at] = qm_add(s.residual[at], total);
-            });
-    }
+            }
+            residual.add(tile, total);
+        });
 }
 
 }  // namespace

@@ -12,7 +12,6 @@ struct Step {
     const float* logits;
     Matrix gate_up[2];
     Stages stages;
-    Shares down;  // of the same experts, wanted by the next step
     std::int32_t* ids;
     float* weights;
     float* out;  // [used][ff]
@@ -134,14 +133,12 @@ __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_const
         choose(s.topk, key, probability, ids, chosen);
         others_meet();
         tiles.start();
-        const uint i = threadIdx.x - kMakers;
-        if (i < 4 * s.topk.used) fetch_soon(s.down, i % 4, ids[i / 4]);
     }
     __syncthreads();
     let_next_begin();  // its weights would be in the way of this step's input
     if (blockIdx.x + 1 == gridDim.x) keep_choice(s, ids, chosen);  // it has the fewest tiles
     tiles.run(
-        false, in, [](uint, uint block) { return block; },
+        in, [](uint, uint block) { return block; },
         [&](uint tile, auto sum) {
             const uint r = threadIdx.x % kTileRows, part = (threadIdx.x & 31) / kTileRows;
             const float own = sum(part, r);
@@ -155,19 +152,13 @@ __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_const
 
 cudaError_t gate_up_single(const NormParams& n, const TopkParams& topk, const GateUpParams& p, const float* residual,
                            const float* norm, const float* logits, const Weight& gate, const Weight& up,
-                           const Weight& down, std::int32_t* ids, float* weights, float* out, cudaStream_t stream) {
+                           std::int32_t* ids, float* weights, float* out, cudaStream_t stream) {
     const Matrix matrix = matrix_of(gate, p.ff);
     const uint tiles = p.used * tiles_in(p.ff), grid = std::min(tiles, processors());
     const uint fixed = (n.width + 2 * sixteens(p.experts)) * sizeof(float) + Input::bytes((n.width + 255) / 256);
-    const Step step{{residual, norm, n.width, n.inverse_width, n.eps},
-                    topk,
-                    logits,
-                    {matrix, matrix_of(up, p.ff)},
-                    stages_of(matrix, 2, fixed, (tiles + grid - 1) / grid),
-                    shares_of(down, n.width, grid),
-                    ids,
-                    weights,
-                    out};
+    const Step step{
+        {residual, norm, n.width, n.inverse_width, n.eps},      topk, logits,  {matrix, matrix_of(up, p.ff)},
+        stages_of(matrix, 2, fixed, (tiles + grid - 1) / grid), ids,  weights, out};
     return with_format(
         gate.type, [](auto) { return cudaErrorInvalidValue; },
         [&](auto f) {

@@ -82,7 +82,7 @@ __device__ __forceinline__ void quantise_input(const float* x, uint rows, uint c
                                                Meanwhile meanwhile) {
     const uint first = 8 * (threadIdx.x & 31);
     const uint blocks = (columns + 255) / 256;
-    const auto load = [&](uint i, float(&value)[8]) {
+    const auto load = [&](uint i, float (&value)[8]) {
         if (i < rows * blocks) load8(x + std::size_t(i / blocks) * columns, columns, 256 * (i % blocks) + first, value);
     };
     float now[8], next[8];

@@ -1,4 +1,5 @@
 // The output projection, added to the residual.
+#include "cuda/single/residual.cuh"
 #include "cuda/single/soon.cuh"
 #include "cuda/single/tiles.cuh"
 
@@ -22,23 +23,14 @@ __global__ void __launch_bounds__(kThreads, 2) output_kernel(const __grid_consta
     const Range range{blockIdx.x, gridDim.x, tiles_in(s.matrix.rows)};
     Tiles<Format, Plain> tiles(s.stages, range, shared, arrived, done, Plain{s.matrix});
     tiles.start();
-#pragma unroll 1
-    for (uint round = first_round(); round < 2; round++) {
-        const bool rehearsal = round == 0;
-        if (!rehearsal) wait_for_step_before();
-        quantise_input<Format>(rehearsal ? some_floats(s.matrix) : s.attention, 1, rehearsal ? 256 : s.matrix.w.columns,
-                               in, [] {});
-        if (!rehearsal) {
-            __syncthreads();
-            let_next_begin();  // its weights would be in the way of this step's input
-        }
-        tiles.run(
-            rehearsal, in, [](uint, uint block) { return block; },
-            [&](uint tile, auto sum) {
-                const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
-                if (r < kTileRows && at < s.matrix.rows) s.residual[at] = qm_add(s.residual[at], sum(0, r));
-            });
-    }
+    const Residual residual(s.residual, s.matrix.rows);
+    wait_for_step_before();
+    quantise_input<Format>(s.attention, 1, s.matrix.w.columns, in, [] {});
+    __syncthreads();
+    let_next_begin();  // its weights would be in the way of this step's input
+    tiles.run(
+        in, [](uint, uint block) { return block; },
+        [&](uint tile, auto sum) { residual.add(tile, sum(0, residual.r)); });
 }
 
 }  // namespace

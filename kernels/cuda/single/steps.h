@@ -29,10 +29,10 @@ cudaError_t output_single(const OutputParams&, const Weight&, const float* atten
 // norm, router
 cudaError_t router_single(const NormParams&, const RouterParams&, const float* residual, const float* norm,
                           const Weight&, float* logits, cudaStream_t);
-// norm, topk, gate_up, swiglu but for its X16; down: what the next step reads of the chosen experts
+// norm, topk, gate_up, swiglu but for its X16
 cudaError_t gate_up_single(const NormParams&, const TopkParams&, const GateUpParams&, const float* residual,
                            const float* norm, const float* logits, const Weight& gate, const Weight& up,
-                           const Weight& down, std::int32_t* ids, float* weights, float* out, cudaStream_t);
+                           std::int32_t* ids, float* weights, float* out, cudaStream_t);
 // down, combine
 cudaError_t down_single(const DownParams&, const Weight&, const float* swiglu, const std::int32_t* ids,
                         const float* weights, float* residual, cudaStream_t);

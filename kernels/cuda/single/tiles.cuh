@@ -15,6 +15,7 @@ namespace qwen3moe::cuda {
 
 inline constexpr uint kTileRows = 16;
 inline constexpr uint kMostStages = 8;
+inline constexpr uint kFetchers = 2;    // warps
 inline constexpr uint kMostParts = 32;  // of all stages
 
 constexpr __host__ __device__ uint tiles_in(uint rows) { return (rows + kTileRows - 1) / kTileRows; }
@@ -24,15 +25,6 @@ struct Matrix {
     uint rows;
     Slot slot;
 };
-
-// A kernel's code is no longer near a multiprocessor when its turn comes, as a layer's weights have been through since.
-// Where there is time, one warp goes the way once with what is at hand, for nothing, until the step before has ended.
-__device__ __forceinline__ uint first_round() { return threadIdx.x < 32 ? 0 : 1; }
-
-// At least 256, of no meaning: to rehearse with.
-__device__ __forceinline__ const float* some_floats(const Matrix& m) {
-    return reinterpret_cast<const float*>(m.w.plane[1]);
-}
 
 // What is the same for all blocks of threads of a kernel.
 struct Stages {
@@ -166,19 +158,20 @@ class Tiles {
         __syncthreads();
     }
 
-    // By all warps, or by those that do not make the input, once `source` can be asked.
+    // By the last warps, which have no input to make, once `source` can be asked. Few of them, as what is asked for
+    // first is to come first.
     __device__ __forceinline__ void start() {
         const uint copies = min(s_.count, count_) * s_.parts;
-        if (threadIdx.x < kMakers) return;
+        if (threadIdx.x < kThreads - 32 * kFetchers) return;
 #pragma unroll 1
-        for (uint i = kWarps - 1 - threadIdx.x / 32; i < copies; i += kWarps / 2)
+        for (uint i = kWarps - 1 - threadIdx.x / 32; i < copies; i += kFetchers)
             fetch(i / s_.parts, i / s_.parts, i % s_.parts);
     }
 
-    // block_of(part, block): of the input. finish(tile, sum) by a warp, where sum(part, r) is the result of row r. A
-    // rehearsal is one term of whatever is in shared memory.
+    // By all warps, once the input is there. block_of(part, block): of the input. finish(tile, sum) by a warp, where
+    // sum(part, r) is the result of row r.
     template <class BlockOf, class Finish>
-    __device__ __forceinline__ void run(bool rehearsal, const Input& in, BlockOf block_of, Finish finish) {
+    __device__ __forceinline__ void run(const Input& in, BlockOf block_of, Finish finish) {
         const uint lane = threadIdx.x & 31, items = s_.items();
         uint mine[4];
 #pragma unroll
@@ -194,16 +187,13 @@ class Tiles {
             const uint part = item * s_.over_blocks >> 16;
             const uint block = item - part * s_.blocks;
             // The stage's tile before may have been for other warps alone, and is not done yet.
-            if (!rehearsal) {
-                wait_for(&done_[stage], turn * items);
-                arrived_[stage * s_.parts + part].wait(turn & 1);
-            }
+            if (turn > 0) wait_for(&done_[stage], turn * items);
+            arrived_[stage * s_.parts + part].wait(turn & 1);
             const Matrix& m = source_.matrix(part);
             const InSlot at{memory_ + stage * s_.bytes + part * m.slot.bytes, m.slot, m.w, lane >> 2, lane & 3, block};
             const float term = block_term<Format>(at, in, block_of(part, block), mine);
             float* terms = terms_ + (stage * items + item) * kTileRows;
             if ((lane & 1) == 0) terms[(lane >> 2) + 4 * (lane & 2)] = term;
-            if (rehearsal) return;
             if (!last_of(stage, (turn + 1) * items)) continue;
             finish(range_.first + tile * range_.step, [&](uint which, uint r) {
                 const float* own = terms_ + (stage * items + which * s_.blocks) * kTileRows + r;
