@@ -19,7 +19,6 @@ void take(Arena& arena, Activations& a, std::uint64_t rows, std::uint32_t column
 
 std::uint64_t BatchData::cut(void* base, std::uint32_t rows) {
     Arena arena(base);
-    arena.take(flags, 2);
     arena.take(tokens, rows);
     arena.take(places, rows);
     arena.take(wanted, rows);
@@ -57,6 +56,7 @@ std::uint64_t Buffers::cut(void* base, const Config& c, std::uint32_t rows) {
     arena.take(selected, n * c.width);
     arena.take(logits, std::uint64_t(std::min(rows, kLogitsRows)) * c.vocab);
     arena.take(attention_done, c.kv_heads);
+    arena.take(gate_up_read, 1);
     std::byte* described = nullptr;
     arena.take(described, BatchData{}.cut(nullptr, rows));
     batch = described;

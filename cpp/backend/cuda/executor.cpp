@@ -51,8 +51,9 @@ class CudaExecutor final : public Executor {
         grow_key_blocks(key_rows);
         sent_memory_ = std::make_unique<Pinned>(BatchData{}.cut(nullptr, batch_));
         check(cudaMemset(b_.attention_done, 0, c_.kv_heads * sizeof(uint)), "clearing counters");
+        check(cudaMemset(b_.gate_up_read, 0, sizeof(uint)), "clearing counters");
         received_ = std::make_unique<Pinned>(std::size_t(std::min(batch_, kLogitsRows)) * c_.vocab * sizeof(float));
-        received_flags_ = std::make_unique<Pinned>(2 * sizeof(uint));
+        flags_ = std::make_unique<Pinned>(2 * sizeof(uint));
         weights_.upload(stream(), poll);
     }
 
@@ -77,15 +78,12 @@ class CudaExecutor final : public Executor {
         describe_batch(batch);
         try {
             launch(plan, batch, poll);
-            check(cudaMemcpyAsync(received_flags_->as<uint>(), batch_data_.flags, 2 * sizeof(uint),
-                                  cudaMemcpyDeviceToHost, stream()),
-                  "asking for values that are not finite");
             wait(poll);
         } catch (...) {
             cudaStreamSynchronize(stream());  // the buffers and caches are the next caller's
             throw;
         }
-        const uint* flags = received_flags_->as<uint>();
+        const uint* flags = flags_->as<uint>();
         if (flags[0]) throw NumericalError("a value of the residual is not finite");
         if (flags[1]) throw NumericalError("a value of the logits is not finite");
         if (rows_ == 1 && wanted_ == 1 && !batch.sink) copy_logits(batch, 0, 1);
@@ -146,7 +144,7 @@ class CudaExecutor final : public Executor {
         }
         wanted_ = static_cast<std::uint32_t>(batch.wanted.size());
         std::copy(batch.wanted.begin(), batch.wanted.end(), sent.wanted);
-        sent.flags[0] = sent.flags[1] = 0;
+        flags_->as<uint>()[0] = flags_->as<uint>()[1] = 0;
         key_blocks_.count = std::bit_ceil((longest + kKeys - 1) / kKeys);
         check(cudaMemcpyAsync(b_.batch, sent_memory_->as<void>(), bytes, cudaMemcpyHostToDevice, stream()),
               "sending a batch");
@@ -166,18 +164,22 @@ class CudaExecutor final : public Executor {
 
     void launch_steps(const Plan& plan, const Batch& batch, const Poll& poll) {
         const bool single = rows_ == 1 && !batch.sink;
-        const SingleToken token{c_,          weights_, b_, batch_data_, static_cast<const float*>(rope_->get()),
-                                key_blocks_, stream()};
+        const SingleToken token{c_,
+                                weights_,
+                                b_,
+                                batch_data_,
+                                static_cast<const float*>(rope_->get()),
+                                key_blocks_,
+                                flags_->as<uint>(),
+                                received_->as<float>(),
+                                stream()};
         for (std::size_t i = 0; i < plan.steps.size(); i++) {
             const Step& step = plan.steps[i];
             const bool head = step.op == Op::select;
             cudaError_t error = cudaSuccess;
             const std::size_t group =
                 single && (!head || wanted_ == 1) ? launch_group(token, std::span(plan.steps).subspan(i), error) : 0;
-            if (group == 0)
-                error = run_step(step, batch, poll);
-            else if (head && error == cudaSuccess)
-                error = ask_for_logits(1);
+            if (group == 0) error = run_step(step, batch, poll);
             if (error != cudaSuccess) check(error, describe(step).c_str());
             if (group > 0) i += group - 1;
             if (step.op == Op::combine && rows_ > kRowsInFlight) {
@@ -245,7 +247,7 @@ class CudaExecutor final : public Executor {
 
     cudaError_t select_rows() {
         const cudaError_t error =
-            find_nonfinite(b_.residual, std::size_t(rows_) * c_.width, &batch_data_.flags[0], stream());
+            find_nonfinite(b_.residual, std::size_t(rows_) * c_.width, &flags_->as<uint>()[0], stream());
         if (error != cudaSuccess || wanted_ == 0) return error;
         return select(norm_params(c_, wanted_), b_.residual, batch_data_.wanted, b_.selected, stream());
     }
@@ -257,7 +259,7 @@ class CudaExecutor final : public Executor {
             const std::uint32_t count = std::min(kLogitsRows, wanted_ - first);
             const std::size_t values = std::size_t(count) * c_.vocab;
             cudaError_t error = logits(logits_params(c_, count), head, from_row(b_.normed, first), b_.logits, stream());
-            if (error == cudaSuccess) error = find_nonfinite(b_.logits, values, &batch_data_.flags[1], stream());
+            if (error == cudaSuccess) error = find_nonfinite(b_.logits, values, &flags_->as<uint>()[1], stream());
             if (error == cudaSuccess) error = ask_for_logits(count);
             if (error != cudaSuccess) return error;
             if (rows_ == 1 && !batch.sink) return cudaSuccess;
@@ -327,7 +329,8 @@ class CudaExecutor final : public Executor {
     std::uint64_t key_rows_ = 0;  // blocks of keys of a head that key_memory_ holds
     std::unique_ptr<Memory> rope_;
     std::uint32_t rope_context_ = 0;
-    std::unique_ptr<Pinned> sent_memory_, received_, received_flags_;
+    std::unique_ptr<Pinned> sent_memory_, received_;
+    std::unique_ptr<Pinned> flags_;  // residual, logits: not finite
     std::mutex turn_;
 
     // The batch at hand.

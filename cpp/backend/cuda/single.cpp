@@ -61,16 +61,16 @@ class Groups {
         Launches l;
         l.then([&] {
             return router_single(norm_params(c_, 1), router_params(c_, 1), b_.residual, vector(0, 0), router,
-                                 b_.router_logits, t_.stream);
+                                 b_.router_logits, b_.gate_up_read, t_.stream);
         });
         l.then([&] {
             return gate_up_single(norm_params(c_, 1), topk_params(c_, 1), gate_up_params(c_, 1), b_.residual,
                                   vector(0, 0), b_.router_logits, gate, up, b_.expert_ids, b_.expert_weights,
-                                  b_.swiglu.values, t_.stream);
+                                  b_.swiglu.values, b_.gate_up_read, t_.stream);
         });
         l.then([&] {
             return down_single(down_params(c_, 1), down, b_.swiglu.values, b_.expert_ids, b_.expert_weights,
-                               b_.residual, t_.stream);
+                               {b_.gate_up_read, gate_up_blocks(gate_up_params(c_, 1))}, b_.residual, t_.stream);
         });
         error = l.error;
         return true;
@@ -80,8 +80,8 @@ class Groups {
     bool logits(cudaError_t& error) const {
         const Weight& head = matrix(2, 0);
         if (!fits_tiles(head, 1, 1, c_.width)) return false;
-        error = logits_single(norm_params(c_, 1), logits_params(c_, 1), b_.residual, vector(1, 0), head, t_.batch.flags,
-                              b_.logits, t_.stream);
+        error = logits_single(norm_params(c_, 1), logits_params(c_, 1), b_.residual, vector(1, 0), head, t_.flags,
+                              t_.logits, t_.stream);
         return true;
     }
 

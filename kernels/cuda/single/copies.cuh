@@ -62,6 +62,19 @@ __device__ __forceinline__ unsigned count_up(unsigned* counter) {
     return before + 1;
 }
 
+// The same for a counter that all blocks of threads see.
+__device__ __forceinline__ void count_up_for_all(unsigned* counter) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(counter) : "memory");
+#endif
+}
+__device__ __forceinline__ void wait_for_all(const unsigned* counter, unsigned least) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    unsigned now = 0;
+    while (now < least) asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
+#endif
+}
+
 // Until it has come so far.
 __device__ __forceinline__ void wait_for(const unsigned* counter, unsigned least) {
     while (*reinterpret_cast<const volatile unsigned*>(counter) < least) {

@@ -13,6 +13,7 @@ struct Step {
     const float* swiglu;  // [used][ff]
     const std::int32_t* ids;
     const float* weights;
+    Await gate_up_read;
     float* residual;
 };
 
@@ -23,7 +24,7 @@ struct Chosen {
     __device__ __forceinline__ const Matrix& matrix(uint) const { return of; }
     __device__ __forceinline__ uint within(uint tile) const { return kTileRows * tile; }
     __device__ __forceinline__ std::size_t row(uint tile, uint part) const {
-        return static_cast<std::size_t>(ids[part]) * of.rows + within(tile);
+        return static_cast<std::size_t>(__ldcg(ids + part)) * of.rows + within(tile);
     }
 };
 
@@ -39,15 +40,19 @@ __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant
     const Range range{blockIdx.x, gridDim.x, tiles_in(s.matrix.rows)};
     Tiles<Format, Chosen> tiles(s.stages, range, shared, arrived, done, Chosen{s.matrix, s.ids});
     const Residual residual(s.residual, s.matrix.rows);
+    // The choice was made early in the step before, which has no use for memory once its own weights have come.
+    if (threadIdx.x >= kThreads - 32 * kFetchers) {
+        wait_for_all(s.gate_up_read.count, s.gate_up_read.all);
+        tiles.start();
+    }
     wait_for_step_before();
     quantise_input<Format>(s.swiglu, used, s.matrix.w.columns, in, [&] {
         if (threadIdx.x < used) weight[threadIdx.x] = s.weights[threadIdx.x];
-        tiles.start();
     });
     __syncthreads();
     let_next_begin();  // its weights would be in the way of this step's input
     tiles.run(
-        in, [&](uint part, uint block) { return part * blocks + block; },
+        in, [&](uint part, uint block) { return part * blocks + block; }, [] {},
         [&](uint tile, auto sum) {
             const uint r = residual.r, upper = (threadIdx.x & 31) / kTileRows;
             float total = 0.0f;
@@ -67,12 +72,13 @@ __global__ void __launch_bounds__(kThreads, 2) down_kernel(const __grid_constant
 }  // namespace
 
 cudaError_t down_single(const DownParams& p, const Weight& w, const float* swiglu, const std::int32_t* ids,
-                        const float* weights, float* residual, cudaStream_t stream) {
+                        const float* weights, const Await& gate_up_read, float* residual, cudaStream_t stream) {
     const Matrix matrix = matrix_of(w, p.width);
     const uint tiles = tiles_in(p.width), grid = std::min(tiles, processors());
     const uint fixed = Input::bytes((p.ff + 255) / 256 * p.used);
-    const Step step{matrix,  stages_of(matrix, p.used, fixed, (tiles + grid - 1) / grid), swiglu, ids, weights,
-                    residual};
+    const Step step{
+        matrix,  stages_of(matrix, p.used, fixed, (tiles + grid - 1) / grid), swiglu, ids, weights, gate_up_read,
+        residual};
     return with_format(
         w.type, [](auto) { return cudaErrorInvalidValue; },
         [&](auto f) {

@@ -15,6 +15,7 @@ struct Step {
     std::int32_t* ids;
     float* weights;
     float* out;  // [used][ff]
+    uint* read;  // blocks of threads that have their weights
 };
 
 // Experts are taken sixteen at a time: what is missing has a key below all.
@@ -80,14 +81,14 @@ __device__ __forceinline__ void choose(const TopkParams& p, const int* key, cons
     }
 }
 
-// As one block of threads leaves them to the next step.
-__device__ __forceinline__ void keep_choice(const Step& s, const uint* ids, const float* chosen) {
-    if (threadIdx.x >= s.topk.used) return;
+// As one block of threads leaves them to the next step, a thread for each.
+__device__ __forceinline__ void keep_choice(const Step& s, const uint* ids, const float* chosen, uint rank) {
+    if (rank >= s.topk.used) return;
     float sum = 0.0f;
     for (uint r = 0; r < s.topk.used; r++) sum = qm_add(sum, chosen[r]);
-    const float weight = chosen[threadIdx.x];
-    s.ids[threadIdx.x] = static_cast<std::int32_t>(ids[threadIdx.x]);
-    s.weights[threadIdx.x] = s.topk.renormalise ? qm_mul(weight, qm_recip(sum)) : weight;
+    const float weight = chosen[rank];
+    s.ids[rank] = static_cast<std::int32_t>(ids[rank]);
+    s.weights[rank] = s.topk.renormalise ? qm_mul(weight, qm_recip(sum)) : weight;
 }
 
 // Tiles of one expert follow each other.
@@ -133,12 +134,15 @@ __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_const
         choose(s.topk, key, probability, ids, chosen);
         others_meet();
         tiles.start();
+        if (blockIdx.x + 1 == gridDim.x) keep_choice(s, ids, chosen, threadIdx.x - kMakers);
     }
     __syncthreads();
     let_next_begin();  // its weights would be in the way of this step's input
-    if (blockIdx.x + 1 == gridDim.x) keep_choice(s, ids, chosen);  // it has the fewest tiles
     tiles.run(
         in, [](uint, uint block) { return block; },
+        [&] {
+            if ((threadIdx.x & 31) == 0) count_up_for_all(s.read);
+        },
         [&](uint tile, auto sum) {
             const uint r = threadIdx.x % kTileRows, part = (threadIdx.x & 31) / kTileRows;
             const float own = sum(part, r);
@@ -150,15 +154,23 @@ __global__ void __launch_bounds__(kThreads, 2) gate_up_kernel(const __grid_const
 
 }  // namespace
 
+uint gate_up_blocks(const GateUpParams& p) { return std::min(p.used * tiles_in(p.ff), processors()); }
+
 cudaError_t gate_up_single(const NormParams& n, const TopkParams& topk, const GateUpParams& p, const float* residual,
                            const float* norm, const float* logits, const Weight& gate, const Weight& up,
-                           std::int32_t* ids, float* weights, float* out, cudaStream_t stream) {
+                           std::int32_t* ids, float* weights, float* out, uint* gate_up_read, cudaStream_t stream) {
     const Matrix matrix = matrix_of(gate, p.ff);
-    const uint tiles = p.used * tiles_in(p.ff), grid = std::min(tiles, processors());
+    const uint tiles = p.used * tiles_in(p.ff), grid = gate_up_blocks(p);
     const uint fixed = (n.width + 2 * sixteens(p.experts)) * sizeof(float) + Input::bytes((n.width + 255) / 256);
-    const Step step{
-        {residual, norm, n.width, n.inverse_width, n.eps},      topk, logits,  {matrix, matrix_of(up, p.ff)},
-        stages_of(matrix, 2, fixed, (tiles + grid - 1) / grid), ids,  weights, out};
+    const Step step{{residual, norm, n.width, n.inverse_width, n.eps},
+                    topk,
+                    logits,
+                    {matrix, matrix_of(up, p.ff)},
+                    stages_of(matrix, 2, fixed, (tiles + grid - 1) / grid),
+                    ids,
+                    weights,
+                    out,
+                    gate_up_read};
     return with_format(
         gate.type, [](auto) { return cudaErrorInvalidValue; },
         [&](auto f) {

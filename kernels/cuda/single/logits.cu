@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads, 2) logits_kernel(const __grid_consta
         for (uint i = threadIdx.x; i < s.norm.width; i += kThreads)
             if (infinite(row[i])) s.flags[0] = 1;
     tiles.run(
-        in, [](uint, uint block) { return block; },
+        in, [](uint, uint block) { return block; }, [] {},
         [&](uint tile, auto sum) {
             const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
             if (r >= kTileRows || at >= s.matrix.rows) return;

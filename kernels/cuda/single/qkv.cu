@@ -35,7 +35,7 @@ __device__ __forceinline__ void project(const NormInput& input, const Projection
     if (threadIdx.x < kMakers) input.make<Format>(row, partial, scale, in);
     __syncthreads();
     tiles.run(
-        in, [](uint, uint block) { return block; },
+        in, [](uint, uint block) { return block; }, [] {},
         [&](uint tile, auto sum) {
             const uint r = threadIdx.x & 31, at = kTileRows * tile + r;
             if (r < kTileRows && at < to.matrix.rows) to.out[at] = sum(0, r);

@@ -10,7 +10,7 @@ constexpr uint kHeld = 8;    // weights of a thread that are loaded before the s
 
 template <class Format>
 __global__ void __launch_bounds__(kSums)
-    router_kernel(NormInput norm, const __grid_constant__ Weight w, float* logits) {
+    router_kernel(NormInput norm, const __grid_constant__ Weight w, float* logits, uint* gate_up_read) {
     __shared__ float partial[256];
     const std::size_t row = std::size_t(blockIdx.x) * norm.width;
     float weight[kHeld], scale[kHeld], x[kHeld];
@@ -21,6 +21,7 @@ __global__ void __launch_bounds__(kSums)
         scale[j] = i < norm.width ? norm.weight[i] : 0.0f;
     }
     after_step_before();
+    if (blockIdx.x == 0 && threadIdx.x == 0) *gate_up_read = 0;
     float squares = 0.0f;
 #pragma unroll
     for (uint j = 0; j < kHeld; j++) {
@@ -50,7 +51,7 @@ __global__ void __launch_bounds__(kSums)
 }  // namespace
 
 cudaError_t router_single(const NormParams& n, const RouterParams& p, const float* residual, const float* norm,
-                          const Weight& w, float* logits, cudaStream_t stream) {
+                          const Weight& w, float* logits, uint* gate_up_read, cudaStream_t stream) {
     const NormInput in{residual, norm, n.width, n.inverse_width, n.eps};
     return with_format(
         w.type,
@@ -58,8 +59,9 @@ cudaError_t router_single(const NormParams& n, const RouterParams& p, const floa
             const auto kernel = router_kernel<decltype(f)>;
             const uint shared = less_than_half();  // it needs none, but its blocks of threads are to be spread out
             const cudaError_t error = ask_for_shared(kernel, shared);
-            return error != cudaSuccess ? error
-                                        : launch_sharing(kernel, p.experts, kSums, shared, stream, in, w, logits);
+            return error != cudaSuccess
+                       ? error
+                       : launch_sharing(kernel, p.experts, kSums, shared, stream, in, w, logits, gate_up_read);
         },
         [](auto) { return cudaErrorInvalidValue; });
 }

@@ -26,16 +26,23 @@ cudaError_t attention_single(const RopeAppendParams&, const float* q, const floa
                              const CacheView*, uint layer, const KeyBlocks&, uint* done, float* out, cudaStream_t);
 // output
 cudaError_t output_single(const OutputParams&, const Weight&, const float* attention, float* residual, cudaStream_t);
-// norm, router
+// norm, router; gate_up_read: is set to zero
 cudaError_t router_single(const NormParams&, const RouterParams&, const float* residual, const float* norm,
-                          const Weight&, float* logits, cudaStream_t);
-// norm, topk, gate_up, swiglu but for its X16
+                          const Weight&, float* logits, uint* gate_up_read, cudaStream_t);
+// norm, topk, gate_up, swiglu but for its X16; gate_up_read: counts the blocks of threads that have their weights
 cudaError_t gate_up_single(const NormParams&, const TopkParams&, const GateUpParams&, const float* residual,
                            const float* norm, const float* logits, const Weight& gate, const Weight& up,
-                           std::int32_t* ids, float* weights, float* out, cudaStream_t);
-// down, combine
+                           std::int32_t* ids, float* weights, float* out, uint* gate_up_read, cudaStream_t);
+uint gate_up_blocks(const GateUpParams&);
+
+// Until `count` has come to `all`.
+struct Await {
+    const uint* count;
+    uint all;
+};
+// down, combine; ids are there when gate_up has read its weights: then it has memory for itself
 cudaError_t down_single(const DownParams&, const Weight&, const float* swiglu, const std::int32_t* ids,
-                        const float* weights, float* residual, cudaStream_t);
+                        const float* weights, const Await& gate_up_read, float* residual, cudaStream_t);
 // select, norm, logits; flags: residual, logits not finite
 cudaError_t logits_single(const NormParams&, const LogitsParams&, const float* residual, const float* norm,
                           const Weight&, uint* flags, float* out, cudaStream_t);

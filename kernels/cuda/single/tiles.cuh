@@ -168,10 +168,10 @@ class Tiles {
             fetch(i / s_.parts, i / s_.parts, i % s_.parts);
     }
 
-    // By all warps, once the input is there. block_of(part, block): of the input. finish(tile, sum) by a warp, where
-    // sum(part, r) is the result of row r.
-    template <class BlockOf, class Finish>
-    __device__ __forceinline__ void run(const Input& in, BlockOf block_of, Finish finish) {
+    // By all warps, once the input is there. block_of(part, block): of the input. have_all(), by a warp, when all
+    // weights have come. finish(tile, sum) by a warp, where sum(part, r) is the result of row r.
+    template <class BlockOf, class HaveAll, class Finish>
+    __device__ __forceinline__ void run(const Input& in, BlockOf block_of, HaveAll have_all, Finish finish) {
         const uint lane = threadIdx.x & 31, items = s_.items();
         uint mine[4];
 #pragma unroll
@@ -189,6 +189,7 @@ class Tiles {
             // The stage's tile before may have been for other warps alone, and is not done yet.
             if (turn > 0) wait_for(&done_[stage], turn * items);
             arrived_[stage * s_.parts + part].wait(turn & 1);
+            if (tile + 1 == count_ && item + 1 == items) have_all();  // they come in turn
             const Matrix& m = source_.matrix(part);
             const InSlot at{memory_ + stage * s_.bytes + part * m.slot.bytes, m.slot, m.w, lane >> 2, lane & 3, block};
             const float term = block_term<Format>(at, in, block_of(part, block), mine);
