@@ -1,7 +1,5 @@
 // Norms, rotation and append of the token's heads, and attention: a block of threads for each KV head and block of 256
 // keys. The last of a head's blocks to finish merges them all, left to right.
-#include <type_traits>
-
 #include "cuda/attend.cuh"
 #include "cuda/heads.cuh"
 #include "cuda/launch.cuh"
@@ -10,9 +8,8 @@
 namespace qwen3moe::cuda {
 namespace {
 
-// Threads of a block. With the most a block is fastest, with fewer it finds room beside one of the step before, and so
-// begins before that has ended wherever it is.
-constexpr uint kMostThreads = 512, kFewerThreads = 256;
+constexpr uint kThreads = 512;
+constexpr uint kWarps = kThreads / 32;
 
 struct Step {
     RopeAppendParams rope_params;
@@ -41,7 +38,7 @@ struct AloneFactors {
 };
 
 // Q to shared memory; the token's own K and V to the cache, by the block of threads whose keys they belong to.
-template <uint kWarps, uint kDim, uint kColumns>
+template <uint kDim, uint kColumns>
 __device__ __forceinline__ void make_heads(const Step& s, uint kv, uint group, uint position, bool append,
                                            const CacheView& cache, std::size_t row, Attend<kDim, kColumns>& a,
                                            OwnKey<kDim>& own) {
@@ -95,16 +92,17 @@ __device__ __forceinline__ MergeFactors merge_lanes(Merged& merged, float maximu
     return f;
 }
 
-// Thirty-two blocks at a time: warps make the factors of heads, then every thread follows its elements.
-template <uint kThreads, uint kDim, uint kColumns>
+// Thirty-two blocks at a time: a warp makes the factors of a head, then every thread follows its elements.
+template <uint kDim, uint kColumns>
 __device__ __forceinline__ void merge_blocks(const Step& s, uint first_head, uint group, uint count) {
     __shared__ MergeFactors factors[kColumns][32];
     __shared__ float totals[kColumns];
-    constexpr uint kWarps = kThreads / 32, kHeads = (kColumns + kWarps - 1) / kWarps;  // of a warp
     constexpr uint kMost = kColumns * kDim / kThreads;
     constexpr uint kAhead = 32 / kMost;  // blocks whose values are asked for before their factors are made
     const uint lane = threadIdx.x & 31;
-    Merged merged[kHeads];
+    static_assert(kColumns <= kWarps);
+    const uint own = threadIdx.x / 32;
+    Merged merged;
     float running[kMost] = {};
     for (uint first = 0; first < count; first += 32) {
         const uint now = min(32u, count - first);
@@ -119,14 +117,10 @@ __device__ __forceinline__ void merge_blocks(const Step& s, uint first_head, uin
         for (uint i = 0; i < kMost; i++)
 #pragma unroll
             for (uint b = 0; b < kAhead; b++) ahead[i][b] = value(i, min(b, now - 1));
-#pragma unroll
-        for (uint h = 0; h < kHeads; h++) {
-            const uint own = threadIdx.x / 32 + kWarps * h;
-            if (own >= group) continue;
+        if (own < group) {
             const std::size_t at = std::size_t(first_head + own) * s.blocks.count + first + min(lane, now - 1);
-            factors[own][lane] =
-                merge_lanes(merged[h], __ldcg(&s.blocks.maximum[at]), __ldcg(&s.blocks.total[at]), now);
-            if (lane == 0) totals[own] = merged[h].total;
+            factors[own][lane] = merge_lanes(merged, __ldcg(&s.blocks.maximum[at]), __ldcg(&s.blocks.total[at]), now);
+            if (lane == 0) totals[own] = merged.total;
         }
         __syncthreads();
 #pragma unroll
@@ -151,11 +145,9 @@ __device__ __forceinline__ void merge_blocks(const Step& s, uint first_head, uin
     }
 }
 
-template <uint kDim, uint kColumns, uint kThreads>
-__global__ void __launch_bounds__(kThreads, kMostThreads / kThreads)
-    attention_single_kernel(const __grid_constant__ Step s) {
+template <uint kDim, uint kColumns>
+__global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid_constant__ Step s) {
     using Mine = Share<kDim, kColumns>;
-    constexpr uint kWarps = kThreads / 32, kTiles = kKeys / 16 / kWarps;  // of keys, of a warp
     __shared__ Attend<kDim, kColumns> a;
     __shared__ OwnKey<kDim> own;
     __shared__ AloneFactors alone[kColumns];
@@ -180,33 +172,28 @@ __global__ void __launch_bounds__(kThreads, kMostThreads / kThreads)
     }
     const std::int8_t* values = cache.v + row * 2 * kDim + v_offset(first, kDim);
     if (threadIdx.x == 32) fetch_soon(values, (keys + kRun - 1) / kRun * kRun * 2 * kDim);
+    static_assert(16 * kWarps == kKeys);
     if (threadIdx.x < kColumns) a.keys[threadIdx.x] = threadIdx.x < group ? keys : 0;
-    for (uint i = threadIdx.x; i < keys - (append ? 1 : 0); i += kThreads)
-        a.v_scale[i] = cache.v_scale[row + first + i];
-    KeyTile<kDim> k[kTiles];
-#pragma unroll
-    for (uint i = 0; i < kTiles; i++)
-        if (16 * (warp + kWarps * i) < keys) k[i].load(cache, row + first, warp + kWarps * i, keys);
+    if (threadIdx.x < keys - (append ? 1 : 0)) a.v_scale[threadIdx.x] = cache.v_scale[row + first + threadIdx.x];
+    KeyTile<kDim> k;
+    if (16 * warp < keys) k.load(cache, row + first, warp, keys);
     wait_for_step_before();
-    make_heads<kWarps>(s, kv, group, place.position, append, cache, row, a, own);
+    make_heads(s, kv, group, place.position, append, cache, row, a, own);
     __syncthreads();
     let_next_begin();
 
-#pragma unroll
-    for (uint i = 0; i < kTiles; i++) {
-        const uint tile = warp + kWarps * i;
-        if (16 * tile >= keys) continue;
+    if (16 * warp < keys) {
 #pragma unroll
         for (uint r = 0; r < 2; r++)
-            if (append && min(16 * tile + lane / 4 + 8 * r, keys - 1) == keys - 1) {
-                k[i].scale[r] = own.scale;
+            if (append && min(16 * warp + lane / 4 + 8 * r, keys - 1) == keys - 1) {
+                k.scale[r] = own.scale;
 #pragma unroll
                 for (uint digit = 0; digit < 2; digit++)
 #pragma unroll
                     for (uint h = 0; h < KeyTile<kDim>::kParts; h++)
-                        k[i].k[digit][r][h] = load16(own.k[digit] + 64 * h + 16 * (lane & 3));
+                        k.k[digit][r][h] = load16(own.k[digit] + 64 * h + 16 * (lane & 3));
             }
-        make_scores(a, k[i], tile);
+        make_scores(a, k, warp);
     }
     ValueTile<kDim, kColumns> v[kKeys / 64];
 #pragma unroll
@@ -214,10 +201,10 @@ __global__ void __launch_bounds__(kThreads, kMostThreads / kThreads)
         if (warp < 8 && 64 * j < keys) v[j].load(values, 64 * j);
     __syncthreads();
     weigh_keys(a);
-    for (uint c = warp; blocks == 1 && lane == 0 && c < kColumns; c += kWarps) {  // whose keys this warp weighed
+    if (blocks == 1 && lane == 0 && warp < kColumns) {  // whose keys this warp weighed
         Merged merged;
-        const MergeFactors f = merge_block(merged, a.maximum[c], a.total[c]);
-        alone[c] = {f, qm_recip(merged.total)};
+        const MergeFactors f = merge_block(merged, a.maximum[warp], a.total[warp]);
+        alone[warp] = {f, qm_recip(merged.total)};
     }
     __syncthreads();
     const auto put = [&](uint n, uint i, float value) {
@@ -248,7 +235,7 @@ __global__ void __launch_bounds__(kThreads, kMostThreads / kThreads)
     __syncthreads();
     if (!last_to_finish) return;
     __threadfence();
-    merge_blocks<kThreads, kDim, kColumns>(s, kv * group, group, blocks);
+    merge_blocks<kDim, kColumns>(s, kv * group, group, blocks);
 }
 
 }  // namespace
@@ -258,23 +245,13 @@ cudaError_t attention_single(const RopeAppendParams& rope_params, const float* q
                              const CacheView* cache, uint layer, const KeyBlocks& blocks, uint* done, float* out,
                              cudaStream_t stream) {
     const Step step{rope_params, q, k, v, q_norm, k_norm, rope, place, cache, layer, blocks, done, out};
-    const auto start = [&](auto kernel, uint threads) {
-        const cudaError_t error = ask_for_shared(kernel, 0);
-        if (error != cudaSuccess) return error;
-        return launch(kernel, dim3(blocks.count, rope_params.kv_heads), threads, stream, step);
-    };
-    const auto with_threads = [&](auto dim, auto columns) {
-        constexpr uint kDim = dim, kColumns = columns;
-        if (blocks.count * rope_params.kv_heads <= processors() / 8)  // about what qkv leaves
-            return start(attention_single_kernel<kDim, kColumns, kMostThreads>, kMostThreads);
-        return start(attention_single_kernel<kDim, kColumns, kFewerThreads>, kFewerThreads);
-    };
-    const auto with_columns = [&](auto dim) {
-        return rope_params.heads / rope_params.kv_heads > 8 ? with_threads(dim, std::integral_constant<uint, 16>{})
-                                                            : with_threads(dim, std::integral_constant<uint, 8>{});
-    };
-    return rope_params.head_dim == 64 ? with_columns(std::integral_constant<uint, 64>{})
-                                      : with_columns(std::integral_constant<uint, 128>{});
+    const bool wide = rope_params.heads / rope_params.kv_heads > 8;
+    const auto kernel = rope_params.head_dim == 64
+                            ? (wide ? attention_single_kernel<64, 16> : attention_single_kernel<64, 8>)
+                            : (wide ? attention_single_kernel<128, 16> : attention_single_kernel<128, 8>);
+    const cudaError_t error = ask_for_shared(kernel, 0);
+    if (error != cudaSuccess) return error;
+    return launch(kernel, dim3(blocks.count, rope_params.kv_heads), kThreads, stream, step);
 }
 
 }  // namespace qwen3moe::cuda
