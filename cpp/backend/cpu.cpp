@@ -25,7 +25,7 @@ using cpu::X16Block;
 
 constexpr std::uint32_t kRows = 32;       // rows of a matrix that a thread takes at a time, at least
 constexpr std::uint32_t kFewTokens = 16;  // most experts have one of them
-constexpr std::uint32_t kPieces = 32;      // that a thread's share of few tokens' work is cut into
+constexpr std::uint32_t kPieces = 8;      // that a thread's share of few tokens' work is cut into
 
 // Whole large pages within a range, as a wish: products write to rows that are pages apart.
 void prefer_large_pages(void* data, std::size_t bytes) {

@@ -14,7 +14,7 @@ namespace qwen3moe {
 namespace {
 
 // A step of a small model takes microseconds: a short spin saves the sleep, a long one would waste the processor.
-constexpr int kSpins = 40000;
+constexpr int kSpins = 4000;
 
 inline void relax() {
 #if defined(__x86_64__)
