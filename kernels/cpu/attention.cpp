@@ -34,17 +34,38 @@ struct BlockWeights {
     float total[kHeadsAtOnce];
 };
 
+// Does it for 16 keys at a time, those past the last one included: loops then are vectors without a rest.
+constexpr std::uint32_t kRun = 16;
+template <class Do>
+QM_FN void each_key(std::uint32_t keys, Do each) {
+    for (std::uint32_t first = 0; first < keys; first += kRun)
+#pragma GCC unroll 1
+        for (std::uint32_t j = 0; j < kRun; j++) each(first + j, j);
+}
+
+// In whatever order: a largest value has one, and what is not a number is never larger.
+QM_FN float largest(const float* scores, std::uint32_t keys) {
+    alignas(64) float most[kRun];
+    for (std::uint32_t j = 0; j < kRun; j++) most[j] = QM_SCORE_FLOOR;
+    each_key(keys / kRun * kRun, [&](std::uint32_t key, std::uint32_t j) { most[j] = qm_max(scores[key], most[j]); });
+    float maximum = QM_SCORE_FLOOR;
+    for (std::uint32_t j = 0; j < kRun; j++) maximum = qm_max(most[j], maximum);
+    for (std::uint32_t key = keys / kRun * kRun; key < keys; key++) maximum = qm_max(scores[key], maximum);
+    return maximum;
+}
+
 QM_FN void weigh(const Heads& heads, const KeySums& sums, const float* k_scale, const float* v_scale,
                  std::uint32_t keys, BlockWeights& w) {
     for (std::uint32_t h = 0; h < heads.count; h++) {
-        alignas(64) float p[kBlock] = {};
-        alignas(64) float scaled[kBlock] = {};
-        for (std::uint32_t j = 0; j < keys; j++)
-            p[j] = qm_score(heads.scale[h], k_scale[j], sums.high[h][j], sums.low[h][j]);
-        float maximum = QM_SCORE_FLOOR;
-        for (std::uint32_t j = 0; j < keys; j++) maximum = qm_max(p[j], maximum);
-        for (std::uint32_t j = 0; j < keys; j++) p[j] = qm_probability(p[j], maximum);
-        for (std::uint32_t j = 0; j < keys; j++) scaled[j] = qm_mul(p[j], v_scale[j]);
+        alignas(64) float p[kBlock];
+        alignas(64) float scaled[kBlock];
+        each_key(keys, [&](std::uint32_t key, std::uint32_t) {
+            p[key] = qm_score(heads.scale[h], k_scale[key], sums.high[h][key], sums.low[h][key]);
+        });
+        const float maximum = largest(p, keys);
+        each_key(keys, [&](std::uint32_t key, std::uint32_t) { p[key] = qm_probability(p[key], maximum); });
+        each_key(keys, [&](std::uint32_t key, std::uint32_t) { scaled[key] = qm_mul(p[key], v_scale[key]); });
+        for (std::uint32_t key = keys; key < kBlock; key++) p[key] = scaled[key] = 0.0f;
         w.scale[h] = quantise_digits(scaled, kBlock, w.high[h], w.low[h]);
         w.maximum[h] = maximum;
         w.total[h] = tree256(p);

@@ -26,6 +26,12 @@ struct Outputs {
         place = add ? qm_add(place, value) : value;
     }
 
+    // A hint that the columns `rows` will be put soon: those of an expert's tokens are pages apart.
+    void expect(std::uint32_t output, Range rows) const {
+        const auto* place = reinterpret_cast<const char*>(values + output * stride + rows.first);
+        for (std::size_t i = 0; i < (rows.last - rows.first) * sizeof(float); i += 64) __builtin_prefetch(place + i, 1);
+    }
+
     // The columns `rows`, at most kMost, their values side by side.
     template <std::uint32_t kMost>
     void put_run(std::uint32_t output, Range rows, const float (&run)[kMost]) const {

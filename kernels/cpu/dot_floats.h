@@ -33,6 +33,10 @@ QM_FN void partial_sums(const std::uint8_t* rows, std::size_t row_bytes, const f
 #pragma GCC unroll 1  // a loop becomes vector code, its copies side by side do not
                 for (std::uint32_t j = 0; j < kHeld; j++) sum[r][t][j] = 0.0f;
         for (std::uint32_t i = first; i < whole; i += 256) {
+            // One token waits for memory, and strides hide from the processor what comes next: the rows that follow.
+            if constexpr (kTokens == 1)
+                for (std::uint32_t r = kRows; r < 2 * kRows; r++)
+                    __builtin_prefetch(rows + r * row_bytes + std::size_t(i) * Format::kBytes);
 #pragma GCC unroll 4
             for (std::uint32_t r = 0; r < kRows; r++)
 #pragma GCC unroll 4

@@ -16,7 +16,12 @@ QM_FN void prefetch(const std::uint8_t* data, std::uint32_t bytes) {
     for (std::uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i, 0, 2);
 }
 
-// And into the first, what comes next: the line of a block's digits that is as far into them as `place`, and its sums.
+// The same into the first cache.
+QM_FN void prefetch_close(const std::uint8_t* data, std::uint32_t bytes) {
+    for (std::uint32_t i = 0; i < bytes; i += 64) __builtin_prefetch(data + i);
+}
+
+// And what comes next: the line of a block's digits that is as far into them as `place`, and its sums.
 QM_FN void prefetch_digits(const X16Block* x, int place) {
     __builtin_prefetch(x->high + 2 * place);
     if (place == 0) __builtin_prefetch(x->sums32);
@@ -271,6 +276,7 @@ QM_FN void rows_of_many(const Weight& w, Range rows, const Rows& in, const Input
         // The rows that follow are asked for while there is work between one hint and the next.
         const std::uint8_t* ahead = w.data + (rows.first + kTiles * kLanes) * w.row_bytes;
         const std::uint32_t hint = t0 == 0 ? (bytes * kTokensAtOnce / tokens + 64) / 64 * 64 : 0;
+        const std::uint32_t close = (kTiles * kLanes * kTokensAtOnce + tokens - 1) / tokens;  // of a block's rows
         const X16Block* x[kTileTokens + kTokensAtOnce];  // each token's block, and once more the first ones' next
         alignas(64) float sums[kTileTokens][kTiles * kLanes];
         for (std::uint32_t t = 0; t < tokens; t++) {
@@ -285,11 +291,19 @@ QM_FN void rows_of_many(const Weight& w, Range rows, const Rows& in, const Input
                 unpack_tile<F>(block_of_rows<F>(w, these, block, copy), tiles[u]);
             }
             for (std::uint32_t t = 0; t < kTokensAtOnce; t++) x[tokens + t] = x[t < tokens ? t : 0] + 1;
-            for (std::uint32_t t = 0; t < tokens; t += kTokensAtOnce) {
+            const std::uint8_t* next = block + 1 < blocks
+                                           ? w.data + rows.first * w.row_bytes + (block + 1) * F::Format::kBytes
+                                           : w.data + rows.last * w.row_bytes;
+            for (std::uint32_t t = 0, row = 0; t < tokens; t += kTokensAtOnce) {
                 const std::uint32_t here = tokens - t < kTokensAtOnce ? tokens - t : kTokensAtOnce;
                 tiles_times_few<F, kTiles, kTokensAtOnce>(static_cast<int>(here), tiles, x + t, x + t + here, sums + t);
                 prefetch(ahead, hint);
                 ahead += hint;
+                for (const std::uint32_t end = row + close < kTiles * kLanes ? row + close : kTiles * kLanes; row < end;
+                     row++)
+                    prefetch_close(next + row * w.row_bytes, F::Format::kBytes);
+                if (block + 1 == blocks)
+                    for (std::uint32_t i = t; i < t + here; i++) out.expect(inputs.output(t0 + i), rows);
             }
             for (std::uint32_t t = 0; t < tokens; t++) x[t]++;
         }
