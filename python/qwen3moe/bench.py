@@ -50,6 +50,7 @@ class Run:
     tok_s: Rate
     read_bytes_per_token: int  # of weights and cache, where tokens come one by one
     rival_tok_s: Rate | None = None
+    read_bytes_s: float | None = None  # of the machine's memory, between the repetitions of a decode
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ class Bench:
     runs: list[Run]
     weight_bytes: int
     weight_bytes_per_token: int
-    read_bytes_s: float | None  # of the machine's memory, which bounds the CPU; a GPU reads its own
+    read_bytes_s: float | None  # of the machine's memory, over all runs; it bounds the CPU, a GPU reads its own
     peak_rss_bytes: int
     anonymous_bytes: int
     logits_sha256: str
@@ -87,9 +88,9 @@ class Bench:
 
     def bandwidth_share(self, run: Run) -> float | None:
         """The share of the read bandwidth that decoding spends on weights and cache."""
-        if self.read_bytes_s is None:
+        if run.read_bytes_s is None:
             return None
-        return run.tok_s.median * run.read_bytes_per_token / self.read_bytes_s
+        return run.tok_s.median * run.read_bytes_per_token / run.read_bytes_s
 
     def to_dict(self) -> dict[str, Any]:
         prefill, decode = self.first("prefill"), self.first("decode")
@@ -163,6 +164,7 @@ def bench(
         runs = []
         for number, (kind, count, at) in enumerate(tests):
             samples: list[list[float]] = [[] for _ in engines]
+            bandwidths: list[float] = []
             for engine in engines:
                 engine.truncate(0)
                 if at:
@@ -170,9 +172,12 @@ def bench(
             for _ in range(repetitions):
                 for engine, found in zip(engines, samples, strict=True):
                     found.append(count / _seconds(engine, kind, tokens[at : at + count], at))
+                if model.threads and kind == "decode":  # in turn with what is held against it
+                    bandwidths.append(read_bandwidth(model.threads))
             rates = [Rate(found) for found in samples]
             reads = weight_bytes_per_token(model) + cache_bytes(model, at + count // 2)
-            runs.append(Run(kind, count, at, rates[0], reads, rates[1] if rival else None))
+            bandwidth = median(bandwidths) if bandwidths else None
+            runs.append(Run(kind, count, at, rates[0], reads, rates[1] if rival else None, bandwidth))
             if report:
                 report(number + 1, len(tests))
     return Bench(
@@ -183,7 +188,7 @@ def bench(
         runs=runs,
         weight_bytes=model.weight_bytes,
         weight_bytes_per_token=weight_bytes_per_token(model),
-        read_bytes_s=read_bandwidth(model.threads) if model.threads else None,
+        read_bytes_s=_read_bandwidth(model, runs),
         peak_rss_bytes=peak,
         anonymous_bytes=anonymous,
         logits_sha256=digest,
@@ -213,6 +218,12 @@ def cache_bytes(model: Model, positions: int) -> int:
     heads: int = 2 * config["layers"] * config["kv_heads"]
     head_bytes: int = 2 * config["head_dim"] + 4
     return positions * heads * head_bytes
+
+
+def _read_bandwidth(model: Model, runs: list[Run]) -> float | None:
+    if not model.threads:
+        return None
+    return median([run.read_bytes_s for run in runs if run.read_bytes_s] or [read_bandwidth(model.threads)])
 
 
 class _Own:
