@@ -64,6 +64,9 @@ void Mapping::map() {
     begin_ = static_cast<const std::byte*>(address);
     page_guard::watch(slot_, begin_, size_);
     posix_madvise(address, size_ < kReadAhead ? size_ : kReadAhead, POSIX_MADV_WILLNEED);
+#ifdef MADV_HUGEPAGE
+    madvise(address, size_, MADV_HUGEPAGE);  // what is not in memory yet comes in pages of 2 MB, where files have them
+#endif
 }
 
 Mapping::~Mapping() {

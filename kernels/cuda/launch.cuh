@@ -1,5 +1,6 @@
 // A step's kernel may start while the one before it ends: what it does before `after_step_before` touches nothing but
-// weights. Every kernel that `launch` starts calls it, so that each waits for all before it.
+// weights and what was there before that one could let it begin. Every kernel that `launch` starts calls it, so that
+// each waits for all before it.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,4 +1,5 @@
-"""On a machine with a GPU: all falsifiers of its back end, speed and memory, and a receipt of them.
+"""On a machine with a GPU: all falsifiers of its back end, whole models against the CPU and HuggingFace's, speed and
+memory, and a receipt of them.
 
 python tests/gpu/evidence.py --device cuda:0 --out contracts/evidence/NAME.json [--layers 48] [--folder DIR]
 
@@ -24,6 +25,7 @@ from qwen3moe.contracts.receipts import describe_device, write_receipt
 from qwen3moe.contracts.run import covered_by, run_falsifiers
 from tests.claims import checks
 from tests.devices import prompt
+from tests.gpu import agreement, hf
 
 ROOT = Path(__file__).parents[2]
 DEPTHS = (128, 4096)
@@ -50,11 +52,33 @@ def rates(tokens: int, work: Callable[[], object]) -> list[float]:
     return found[1:]
 
 
-def speed_and_memory(folder: Path, device: str, layers: int) -> dict[str, dict[str, Any]]:
-    """Prompts and decoding with a synthetic model of the 30B's shape, and the memory in use meanwhile."""
+def model_path(folder: Path, layers: int) -> Path:
+    """A synthetic model of the 30B's shape."""
     path = folder / f"30b-{layers}.gguf"
     if not path.exists():
         qwen3moe.synth(path, "qwen3-coder-30b-a3b", layers=layers)
+    return path
+
+
+def whole_models(folder: Path, device: str, layers: int) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Of the bundled model and the synthetic one: agreement with the CPU, and on CUDA with HuggingFace's; findings."""
+    path = model_path(folder, layers)
+    found = {
+        "agreement, bundled": agreement.bundled(device),
+        f"agreement, {path.stem}": agreement.synthetic(path, device),
+    }
+    bad = [f"{name}: {text}" for name, figures in found.items() for text in agreement.findings(figures)]
+    if device.startswith("cuda"):
+        figures = hf.closeness(path, device)
+        found["HuggingFace float16"] = {key: [entry[key] for entry in figures] for key in figures[0]}
+        if min(found["HuggingFace float16"]["cosine_min"]) < checks.LEAST_COSINE:
+            bad.append(f"HuggingFace's cosine is {min(found['HuggingFace float16']['cosine_min'])}")
+    return found, bad
+
+
+def speed_and_memory(folder: Path, device: str, layers: int) -> dict[str, dict[str, Any]]:
+    """Prompts and decoding with a synthetic model of the 30B's shape, and the memory in use meanwhile."""
+    path = model_path(folder, layers)
     found: dict[str, dict[str, Any]] = {}
     with qwen3moe.Model.from_gguf(path, device) as model, model.session(context=max(DEPTHS) + 200) as session:
         tokens = prompt(max(DEPTHS) + 200, vocab=model.config["vocab"])
@@ -93,7 +117,9 @@ def main() -> int:
     about, catalogue = describe_device(device), load(ROOT)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
-        figures = speed_and_memory(folder, device, options.layers) if options.layers else {}
+        figures, bad = whole_models(folder, device, options.layers) if options.layers else ({}, [])
+        if options.layers:
+            figures |= speed_and_memory(folder, device, options.layers)
     outcomes = run_falsifiers(catalogue, backend, slow=True)
 
     def write() -> dict[str, Any]:
@@ -103,7 +129,7 @@ def main() -> int:
             device=about,
             figures=figures,
             falsifiers=outcomes,
-            covers=[*covered_by(catalogue, backend, outcomes), "tests/gpu/evidence.py"],
+            covers=[*covered_by(catalogue, backend, outcomes), "tests/gpu/evidence.py", "tests/gpu/agreement.py"],
             root=ROOT,
         )
 
@@ -115,8 +141,10 @@ def main() -> int:
         write()
     for name, passed in sorted(outcomes.items()):
         print(f"{name:40} {'passed' if passed else 'FAILED'}")
+    for text in bad:
+        print(text)
     print(f"wrote {options.out}: {sum(outcomes.values())} of {len(outcomes)} passed")
-    return 0 if outcomes and all(outcomes.values()) else 1
+    return 0 if outcomes and all(outcomes.values()) and not bad else 1
 
 
 if __name__ == "__main__":

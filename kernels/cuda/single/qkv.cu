@@ -25,7 +25,6 @@ __device__ __forceinline__ void project(const NormInput& input, const Projection
     __shared__ float partial[256];
     float* row = reinterpret_cast<float*>(shared + to.stages.shared());
     const Input in(shared + to.stages.shared() + input.width * sizeof(float), (input.width + 255) / 256);
-    let_next_begin();  // attention has no weights that would be in the way
     const Range range{blockIdx.x - first_block, to.end - first_block, tiles_in(to.matrix.rows)};
     Tiles<Format, Plain> tiles(to.stages, range, shared, arrived, done, Plain{to.matrix});
     tiles.start();
@@ -44,6 +43,7 @@ __device__ __forceinline__ void project(const NormInput& input, const Projection
 
 template <class QK, class V>
 __global__ void __launch_bounds__(kThreads, 2) qkv_kernel(const __grid_constant__ Projections p) {
+    let_next_begin();  // attention has no weights that would be in the way
     if (threadIdx.x < 32) fetch_soon(p);
     const uint j = blockIdx.x < p.of[0].end ? 0 : (blockIdx.x < p.of[1].end ? 1 : 2);
     const uint first = j == 0 ? 0 : p.of[j - 1].end;

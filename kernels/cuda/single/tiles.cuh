@@ -9,14 +9,16 @@
 #include "cuda/launch.cuh"
 #include "cuda/single/copies.cuh"
 #include "cuda/single/input.cuh"
+#include "cuda/single/steps.h"
 #include "cuda/tensor_core.cuh"
 
 namespace qwen3moe::cuda {
 
 inline constexpr uint kTileRows = 16;
 inline constexpr uint kMostStages = 8;
-inline constexpr uint kFetchers = 2;    // warps
 inline constexpr uint kMostParts = 32;  // of all stages
+inline constexpr uint kFetchers = 2;    // warps that ask for weights
+static_assert(kMostUsed <= kMostParts);
 
 constexpr __host__ __device__ uint tiles_in(uint rows) { return (rows + kTileRows - 1) / kTileRows; }
 
