@@ -34,23 +34,24 @@ struct BlockWeights {
     float total[kHeadsAtOnce];
 };
 
-// Does it for 16 keys at a time, those past the last one included: loops then are vectors without a rest.
-constexpr std::uint32_t kRun = 16;
+// Does it for whole groups of keys, as the cache has them, those past the last one included: loops then are vectors
+// without a rest.
 template <class Do>
 QM_FN void each_key(std::uint32_t keys, Do each) {
-    for (std::uint32_t first = 0; first < keys; first += kRun)
+    for (std::uint32_t first = 0; first < keys; first += kKeyGroup)
 #pragma GCC unroll 1
-        for (std::uint32_t j = 0; j < kRun; j++) each(first + j, j);
+        for (std::uint32_t j = 0; j < kKeyGroup; j++) each(first + j, j);
 }
 
 // In whatever order: a largest value has one, and what is not a number is never larger.
 QM_FN float largest(const float* scores, std::uint32_t keys) {
-    alignas(64) float most[kRun];
-    for (std::uint32_t j = 0; j < kRun; j++) most[j] = QM_SCORE_FLOOR;
-    each_key(keys / kRun * kRun, [&](std::uint32_t key, std::uint32_t j) { most[j] = qm_max(scores[key], most[j]); });
+    alignas(64) float most[kKeyGroup];
+    for (std::uint32_t j = 0; j < kKeyGroup; j++) most[j] = QM_SCORE_FLOOR;
+    each_key(keys / kKeyGroup * kKeyGroup,
+             [&](std::uint32_t key, std::uint32_t j) { most[j] = qm_max(scores[key], most[j]); });
     float maximum = QM_SCORE_FLOOR;
-    for (std::uint32_t j = 0; j < kRun; j++) maximum = qm_max(most[j], maximum);
-    for (std::uint32_t key = keys / kRun * kRun; key < keys; key++) maximum = qm_max(scores[key], maximum);
+    for (std::uint32_t j = 0; j < kKeyGroup; j++) maximum = qm_max(most[j], maximum);
+    for (std::uint32_t key = keys / kKeyGroup * kKeyGroup; key < keys; key++) maximum = qm_max(scores[key], maximum);
     return maximum;
 }
 

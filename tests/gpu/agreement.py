@@ -59,6 +59,7 @@ def agreement(path: Path, device: str, prompts: Sequence[Any]) -> dict[str, Any]
 
 def findings(figures: dict[str, Any]) -> list[str]:
     """What does not agree."""
-    bad = [f"{key}: {value} of {figures['prompts']}" for key, value in figures.items() if key.endswith("_equal")
-           and value != figures["prompts"]]  # fmt: skip
+    asked = figures["prompts"]
+    respects = [(key, value) for key, value in figures.items() if key.endswith("_equal")]
+    bad = [f"{key}: {value} of {asked}" for key, value in respects if value != asked]
     return bad + ([f"{figures['rerun_hashes']} hashes of one prompt"] if figures["rerun_hashes"] != 1 else [])

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import qwen3moe
 from tests.devices import CASES, make, prompt, same
+from tests.gpu.models import full_shape
 
 QUICK = ["F32", "F16", "Q8_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "mixed", "head_dim 128",
          "6 and 3 blocks", "300 experts", "odd Q4_0"]  # fmt: skip
@@ -83,9 +84,7 @@ def seconds(work: Callable[[], object], repetitions: int) -> float:
 
 def speed(folder: Path, device: str, layers: int, batch: int) -> list[str]:
     """Decode and prefill of the 30B's shape with fewer layers, and what a layer costs."""
-    path = folder / f"30b-{layers}.gguf"
-    if not path.exists():
-        qwen3moe.synth(path, "qwen3-coder-30b-a3b", layers=layers)
+    path = full_shape(folder, layers)
     start = time.perf_counter()
     lines = []
     with qwen3moe.Model.from_gguf(path, device, batch=batch) as model, model.session(context=5000) as session:

@@ -22,10 +22,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import qwen3moe
 from qwen3moe.contracts.load import load
 from qwen3moe.contracts.receipts import describe_device, write_receipt
-from qwen3moe.contracts.run import covered_by, run_falsifiers
+from qwen3moe.contracts.run import covered_by, run_falsifiers, with_imports
 from tests.claims import checks
 from tests.devices import prompt
 from tests.gpu import agreement, hf
+from tests.gpu.models import full_shape
 
 ROOT = Path(__file__).parents[2]
 DEPTHS = (128, 4096)
@@ -52,17 +53,9 @@ def rates(tokens: int, work: Callable[[], object]) -> list[float]:
     return found[1:]
 
 
-def model_path(folder: Path, layers: int) -> Path:
-    """A synthetic model of the 30B's shape."""
-    path = folder / f"30b-{layers}.gguf"
-    if not path.exists():
-        qwen3moe.synth(path, "qwen3-coder-30b-a3b", layers=layers)
-    return path
-
-
 def whole_models(folder: Path, device: str, layers: int) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Of the bundled model and the synthetic one: agreement with the CPU, and on CUDA with HuggingFace's; findings."""
-    path = model_path(folder, layers)
+    path = full_shape(folder, layers)
     found = {
         "agreement, bundled": agreement.bundled(device),
         f"agreement, {path.stem}": agreement.synthetic(path, device),
@@ -78,7 +71,7 @@ def whole_models(folder: Path, device: str, layers: int) -> tuple[dict[str, dict
 
 def speed_and_memory(folder: Path, device: str, layers: int) -> dict[str, dict[str, Any]]:
     """Prompts and decoding with a synthetic model of the 30B's shape, and the memory in use meanwhile."""
-    path = model_path(folder, layers)
+    path = full_shape(folder, layers)
     found: dict[str, dict[str, Any]] = {}
     with qwen3moe.Model.from_gguf(path, device) as model, model.session(context=max(DEPTHS) + 200) as session:
         tokens = prompt(max(DEPTHS) + 200, vocab=model.config["vocab"])
@@ -129,7 +122,7 @@ def main() -> int:
             device=about,
             figures=figures,
             falsifiers=outcomes,
-            covers=[*covered_by(catalogue, backend, outcomes), "tests/gpu/evidence.py", "tests/gpu/agreement.py"],
+            covers=sorted({*covered_by(catalogue, backend, outcomes), *with_imports(["tests/gpu/evidence.py"], ROOT)}),
             root=ROOT,
         )
 

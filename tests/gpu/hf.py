@@ -24,6 +24,7 @@ from qwen3moe import _core
 from tests.claims.checks import LEAST_COSINE
 from tests.devices import prompt
 from tests.gpu.dequantise import dequantise
+from tests.gpu.models import full_shape
 from tests.reference import hf_names
 
 
@@ -84,9 +85,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        path = (options.folder or Path(temporary)) / f"30b-{options.layers}.gguf"
-        if not path.exists():
-            qwen3moe.synth(path, options.preset, layers=options.layers)
+        path = full_shape(options.folder or Path(temporary), options.layers, options.preset)
         figures = closeness(path, options.device, options.prompts, options.length)
     if options.out:
         options.out.write_text(json.dumps({"layers": options.layers, "prompts": figures}, indent=1))

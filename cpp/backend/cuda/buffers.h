@@ -39,7 +39,7 @@ struct Buffers {
     float *expert_out, *moe_out, *selected;
     float* logits;         // [kLogitsRows, vocab]
     uint* attention_done;  // [kv_heads], zero between steps
-    uint* gate_up_read;    // of one token's gate_up: blocks of threads that have their weights
+    uint* gate_up_read;    // of one token's gate_up: blocks of threads that have their weights; the router clears it
     void* batch;           // BatchData of at most `rows` rows
 
     std::uint64_t cut(void* base, const Config& config, std::uint32_t rows);

@@ -51,7 +51,6 @@ class CudaExecutor final : public Executor {
         grow_key_blocks(key_rows);
         sent_memory_ = std::make_unique<Pinned>(BatchData{}.cut(nullptr, batch_));
         check(cudaMemset(b_.attention_done, 0, c_.kv_heads * sizeof(uint)), "clearing counters");
-        check(cudaMemset(b_.gate_up_read, 0, sizeof(uint)), "clearing counters");
         received_ = std::make_unique<Pinned>(std::size_t(std::min(batch_, kLogitsRows)) * c_.vocab * sizeof(float));
         flags_ = std::make_unique<Pinned>(2 * sizeof(uint));
         weights_.upload(stream(), poll);
