@@ -13,6 +13,11 @@ __device__ __forceinline__ void multiply8(int& c0, int& c1, int a, int b) {
         : "+r"(c0), "+r"(c1)
         : "r"(a), "r"(b));
 }
+__device__ __forceinline__ void multiply8_unsigned(int& c0, int& c1, int a, int b) {
+    asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.u8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+        : "+r"(c0), "+r"(c1)
+        : "r"(a), "r"(b));
+}
 #endif
 
 // k = 16
@@ -22,6 +27,18 @@ __device__ __forceinline__ void multiply16(int (&c)[4], int a0, int a1, int b) {
     multiply8(c[2], c[3], a1, b);
 #else
     asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a0), "r"(a1), "r"(b));
+#endif
+}
+
+// The same of bytes of b from 0 to 255.
+__device__ __forceinline__ void multiply16_unsigned(int (&c)[4], int a0, int a1, int b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+    multiply8_unsigned(c[0], c[1], a0, b);
+    multiply8_unsigned(c[2], c[3], a1, b);
+#else
+    asm("mma.sync.aligned.m16n8k16.row.col.s32.s8.u8.s32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
         : "r"(a0), "r"(a1), "r"(b));
 #endif

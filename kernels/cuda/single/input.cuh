@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/quantise.cuh"
-#include "cuda/single/words.cuh"
+#include "cuda/single/slot.cuh"
 
 namespace qwen3moe::cuda {
 
