@@ -79,9 +79,9 @@ struct Block {
     __device__ __forceinline__ void digits(uint n, uint sub, int (&b)[2][2]) const {
         const uint lane = threadIdx.x & 31, matrix = lane / 8, r = lane & 7;
         uint four[4];
-        load_matrices(stage + S::kDigits + 256 * (kTile * (matrix / 2) + 8 * n + r) +
-                          ((16 * ((matrix & 1) ^ r)) ^ (32 * sub)),
-                      four);
+        load_matrices(
+            stage + S::kDigits + 256 * (kTile * (matrix / 2) + 8 * n + r) + ((16 * ((matrix & 1) ^ r)) ^ (32 * sub)),
+            four);
         b[0][0] = int(four[0]), b[0][1] = int(four[1]), b[1][0] = int(four[2]), b[1][1] = int(four[3]);
     }
     // Of the slots whose results the lane has.
@@ -123,9 +123,7 @@ __device__ __forceinline__ void weigh_minima(const Block<Format>& in, const uint
 template <uint kUsed>
 using Sums = float[kUsed][4];  // rows g and g + 8, slots 2 t and 2 t + 1 of each eight, as the tensor cores have them
 
-__device__ __forceinline__ int signed_byte(uint word, uint i) {
-    return static_cast<int>(word << (24 - 8 * i)) >> 24;
-}
+__device__ __forceinline__ int signed_byte(uint word, uint i) { return static_cast<int>(word << (24 - 8 * i)) >> 24; }
 
 // Adds a block's terms of formats with integer scales.
 template <class Format, uint kUsed>

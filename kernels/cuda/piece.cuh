@@ -120,9 +120,10 @@ __device__ __forceinline__ void copy_plane(const PieceRows& rows, uint block, ch
             const uint at = lane + 32 * i, r = at / kChunks, c = at % kChunks, group = kChunks * block + c;
             if (kPieceRows * kChunks < 32 && r >= kPieceRows) continue;
             if (!Format::kSuper && 16 * group >= row_bytes) continue;
-            const uint from = rows.row(r) * (row_bytes / 16) + turned(group, rows.first + rows.row(r), rows.turn[kPlane]);
-            __pipeline_memcpy_async(piece + P::template place<kPlane>(r, c), rows.plane[kPlane] + 16 * std::size_t(from),
-                                    16);
+            const uint from =
+                rows.row(r) * (row_bytes / 16) + turned(group, rows.first + rows.row(r), rows.turn[kPlane]);
+            __pipeline_memcpy_async(piece + P::template place<kPlane>(r, c),
+                                    rows.plane[kPlane] + 16 * std::size_t(from), 16);
         }
     } else if constexpr (kField > 0 && kField % 4 == 0) {
         constexpr uint kWords = kStride / 4;
@@ -168,7 +169,8 @@ __device__ __forceinline__ void keep_halves(const typename Piece<Format>::Halves
 #pragma unroll
         for (uint i = 0; i < P::kHalves; i++)
             if (lane + 32 * i < kPieceRows * P::kHalvesRow)
-                reinterpret_cast<std::uint16_t*>(piece + P::template kOffset<P::kHalvesPlane>)[lane + 32 * i] = from.of[i];
+                reinterpret_cast<std::uint16_t*>(piece + P::template kOffset<P::kHalvesPlane>)[lane + 32 * i] =
+                    from.of[i];
     }
 }
 

@@ -318,7 +318,8 @@ struct WordsFive {
 #pragma unroll
         for (uint r = 0; r < 2; r++)
 #pragma unroll
-            for (uint i = 0; i < 4; i++) h.high[r][i] = load_shared<uint>(in.template at<2, 32>(r == 1) + 16 * half + 4 * i);
+            for (uint i = 0; i < 4; i++)
+                h.high[r][i] = load_shared<uint>(in.template at<2, 32>(r == 1) + 16 * half + 4 * i);
         return h;
     }
     static __device__ __forceinline__ uint run(const Half& h, uint r, uint, uint i, uint t) {
