@@ -123,8 +123,6 @@ __device__ __forceinline__ void weigh_minima(const Block<Format>& in, const uint
 template <uint kUsed>
 using Sums = float[kUsed][4];  // rows g and g + 8, slots 2 t and 2 t + 1 of each eight, as the tensor cores have them
 
-__device__ __forceinline__ int signed_byte(uint word, uint i) { return static_cast<int>(word << (24 - 8 * i)) >> 24; }
-
 // Adds a block's terms of formats with integer scales.
 template <class Format, uint kUsed>
 __device__ __forceinline__ void add_super(const Block<Format>& in, Sums<kColumns>& sums) {

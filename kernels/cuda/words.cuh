@@ -12,6 +12,17 @@ __device__ __forceinline__ T load_shared(const char* p) {
     return *reinterpret_cast<const T*>(p);
 }
 
+// Byte i of a word, as int8.
+__device__ __forceinline__ int signed_byte(uint word, uint i) {
+#if defined(__CUDA_ARCH__)
+    int x;
+    asm("prmt.b32 %0, %1, 0, %2;" : "=r"(x) : "r"(word), "r"(0x8880u + 0x1111u * i));
+    return x;
+#else
+    return static_cast<int>(word << (24 - 8 * i)) >> 24;
+#endif
+}
+
 // Words<Format> has
 //   Half, load(in, half)             the lane's words of 128 values of both rows
 //   run(words, r, half, i, t)        its four values of run i of these, as int8

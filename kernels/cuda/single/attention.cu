@@ -22,6 +22,7 @@ struct Step {
     KeyBlocks blocks;
     uint* done;  // [kv_heads], blocks that are finished
     float* out;
+    uint early;  // blocks of threads that have a multiprocessor before the step before has ended
 };
 
 // The digits of the token's own K, as the keys that were loaded before it was made lack them.
@@ -36,6 +37,17 @@ struct AloneFactors {
     MergeFactors block;
     float inverse;
 };
+
+// K and V of one block of threads.
+template <uint kDim>
+__device__ __forceinline__ void fetch_keys(const Step& s, const CacheView& cache, uint block, uint kv, uint position) {
+    const uint first = block * kKeys;
+    if (first > position) return;
+    const uint keys = min(kKeys, position + 1 - first);
+    const std::size_t row = cache.row(s.layer, s.rope_params.kv_heads, kv);
+    fetch_soon(cache.k + (row + first) * 2 * kDim, keys * 2 * kDim);
+    fetch_soon(cache.v + row * 2 * kDim + v_offset(first, kDim), (keys + kRun - 1) / kRun * kRun * 2 * kDim);
+}
 
 // Q to shared memory; the token's own K and V to the cache, by the block of threads whose keys they belong to.
 template <uint kDim, uint kColumns>
@@ -171,7 +183,11 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
         fetch_soon(s.rope + std::size_t(place.position) * kDim, kDim * sizeof(float));
     }
     const std::int8_t* values = cache.v + row * 2 * kDim + v_offset(first, kDim);
-    if (threadIdx.x == 32) fetch_soon(values, (keys + kRun - 1) / kRun * kRun * 2 * kDim);
+    // The first blocks of threads begin long before the others, where qkv has none, and ask for what all will read.
+    if (threadIdx.x < 32)
+        for (uint id = blockIdx.x + gridDim.x * blockIdx.y + s.early * threadIdx.x; id < gridDim.x * gridDim.y;
+             id += s.early * 32)
+            fetch_keys<kDim>(s, cache, id % gridDim.x, id / gridDim.x, place.position);
     static_assert(16 * kWarps == kKeys);
     if (threadIdx.x < kColumns) a.keys[threadIdx.x] = threadIdx.x < group ? keys : 0;
     if (threadIdx.x < keys - (append ? 1 : 0)) a.v_scale[threadIdx.x] = cache.v_scale[row + first + threadIdx.x];
@@ -244,7 +260,8 @@ cudaError_t attention_single(const RopeAppendParams& rope_params, const float* q
                              const float* q_norm, const float* k_norm, const float* rope, const Place* place,
                              const CacheView* cache, uint layer, const KeyBlocks& blocks, uint* done, float* out,
                              cudaStream_t stream) {
-    const Step step{rope_params, q, k, v, q_norm, k_norm, rope, place, cache, layer, blocks, done, out};
+    const Step step{rope_params, q,     k,     v,      q_norm, k_norm, rope,
+                    place,       cache, layer, blocks, done,   out,    processors() / 8};
     const bool wide = rope_params.heads / rope_params.kv_heads > 8;
     const auto kernel = rope_params.head_dim == 64
                             ? (wide ? attention_single_kernel<64, 16> : attention_single_kernel<64, 8>)

@@ -31,6 +31,7 @@ __device__ __forceinline__ void project(const NormInput& input, const Projection
     float scale[8];
     input.load_scale(scale);
     wait_for_step_before();
+    let_next_begin();  // attention's keys and values would be in the way of the step before
     if (threadIdx.x < kMakers) input.make<Format>(row, partial, scale, in);
     __syncthreads();
     tiles.run(
@@ -43,7 +44,6 @@ __device__ __forceinline__ void project(const NormInput& input, const Projection
 
 template <class QK, class V>
 __global__ void __launch_bounds__(kThreads, 2) qkv_kernel(const __grid_constant__ Projections p) {
-    let_next_begin();  // attention has no weights that would be in the way
     if (threadIdx.x < 32) fetch_soon(p);
     const uint j = blockIdx.x < p.of[0].end ? 0 : (blockIdx.x < p.of[1].end ? 1 : 2);
     const uint first = j == 0 ? 0 : p.of[j - 1].end;
