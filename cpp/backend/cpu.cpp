@@ -129,8 +129,14 @@ class CpuExecutor final : public Executor {
     void run(const Plan& plan, const Batch& batch, const Poll& poll) override {
         std::lock_guard turn(turn_);
         place_rows(batch);
+        const auto wanted = static_cast<std::uint32_t>(batch.wanted.size());
+        const Array<float> own(batch.choices ? std::size_t(wanted) * c_.vocab : 0);
+        logits_ = batch.choices ? own.get() : batch.logits;
         for (const Step& step : plan.steps) run_step(step, batch, poll);
-        check_finite(batch.logits, batch.wanted.size() * c_.vocab, "logits");  // after a capture had its look
+        check_finite(logits_, std::size_t(wanted) * c_.vocab, "logits");  // after a capture had its look
+        if (!batch.choices) return;
+        const auto choose = [&](Range r) { steps_.choose(choose_params(c_, wanted), logits_, batch.choices, r); };
+        pool_.run(wanted, 1, choose, poll);
     }
 
   private:
@@ -233,7 +239,7 @@ class CpuExecutor final : public Executor {
             case Op::logits:
                 if (wanted == 0) return;
                 return share(c_.vocab, grain(wanted, c_.vocab), [&](Range r) {
-                    steps_.logits(logits_params(c_, wanted), weight(w[0]), b.normed.rows(), batch.logits, r);
+                    steps_.logits(logits_params(c_, wanted), weight(w[0]), b.normed.rows(), logits_, r);
                 });
             case Op::capture:
                 for (const Stage& stage : step.stages) capture(stage, step.layer, n, batch);
@@ -341,6 +347,7 @@ class CpuExecutor final : public Executor {
     std::vector<std::int32_t> tokens_;
     std::vector<cpu::Place> places_;
     std::vector<cpu::KvLayer> caches_;
+    float* logits_ = nullptr;   // [wanted, vocab]
     std::uint32_t active_ = 0;  // experts that the layer's tokens go to
 };
 

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "model/plan.h"
+#include "shared/steps.h"
 
 namespace qwen3moe {
 
@@ -47,7 +48,8 @@ class CaptureSink {
 struct Batch {
     std::span<const Slice> slices;          // their tokens in order are the rows of the batch
     std::span<const std::uint32_t> wanted;  // rows whose logits are wanted, rising
-    float* logits = nullptr;                // [wanted, vocab]
+    float* logits = nullptr;                // [wanted, vocab], or
+    Choice* choices = nullptr;              // [wanted]: what is chosen of them, by the device; then without captures
     CaptureSink* sink = nullptr;            // for a plan with captures
 };
 

@@ -77,12 +77,16 @@ py::object eval(Session& session, const Tokens& tokens, const std::string& posit
     return logits;
 }
 
-py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens,
-                    const std::string& positions, const py::object& progress) {
-    const Wanted wanted = wanted_of(positions);
+void require_pairs(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens) {
     if (sessions.empty() || sessions.size() != tokens.size())
         throw ArgumentError(std::to_string(sessions.size()) + " sessions and " + std::to_string(tokens.size()) +
                             " lists of tokens; give one list per session");
+}
+
+py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens,
+                    const std::string& positions, const py::object& progress) {
+    const Wanted wanted = wanted_of(positions);
+    require_pairs(sessions, tokens);
     py::list logits;
     std::vector<Request> requests;
     for (std::size_t i = 0; i < sessions.size(); i++) {
@@ -96,6 +100,23 @@ py::list eval_batch(const std::vector<Session*>& sessions, const std::vector<Tok
     Evaluation evaluation{.requests = requests, .wanted = wanted};
     evaluate(evaluation, progress);
     return logits;
+}
+
+// The token to come, and its log-probability.
+using Chosen = std::pair<std::uint32_t, float>;
+
+std::vector<Chosen> choose_batch(const std::vector<Session*>& sessions, const std::vector<Tokens>& tokens,
+                                 const py::object& progress) {
+    require_pairs(sessions, tokens);
+    std::vector<Choice> choices(sessions.size());
+    std::vector<Request> requests;
+    for (std::size_t i = 0; i < sessions.size(); i++)
+        requests.push_back({.session = sessions[i], .tokens = span_of(tokens[i]), .choice = &choices[i]});
+    Evaluation evaluation{.requests = requests, .wanted = Wanted::choice};
+    evaluate(evaluation, progress);
+    std::vector<Chosen> chosen;
+    for (const Choice& choice : choices) chosen.emplace_back(choice.token, choice.log_probability);
+    return chosen;
 }
 
 // Keeps the wanted positions of every captured stage.
@@ -227,6 +248,9 @@ void bind_session(py::module_& m) {
                          py::name("owns"), py::is_method(m.attr("Model")), py::arg("session"));
     m.def("eval_batch", eval_batch, py::arg("sessions"), py::arg("tokens"), py::kw_only(),
           py::arg("positions") = "last", py::arg("progress") = py::none());
+    m.def("choose_batch", choose_batch, py::arg("sessions"), py::arg("tokens"), py::kw_only(),
+          py::arg("progress") = py::none(),
+          "The most likely token after each, chosen by the device, and its log-probability.");
 }
 
 }  // namespace qwen3moe::bindings

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "errors.h"
 
@@ -29,7 +30,10 @@ class FirstNonfinite final : public CaptureSink {
 void name_first_nonfinite(const Model& model, const Batch& batch, const Poll& poll) {
     const Plan traced = with_captures(model.plan, [](std::string_view, std::uint32_t) { return true; });
     FirstNonfinite sink;
-    model.executor->run(traced, {batch.slices, batch.wanted, batch.logits, &sink}, poll);
+    std::vector<float> own(batch.choices ? batch.wanted.size() * model.config.vocab : 0);
+    float* logits = batch.choices ? own.data() : batch.logits;
+    model.executor->run(traced, {.slices = batch.slices, .wanted = batch.wanted, .logits = logits, .sink = &sink},
+                        poll);
 }
 
 }  // namespace qwen3moe

@@ -37,5 +37,6 @@ inline DownParams down_params(const Config& c, std::uint32_t tokens) {
 }
 inline CombineParams combine_params(const Config& c, std::uint32_t tokens) { return {tokens, c.experts_used, c.width}; }
 inline LogitsParams logits_params(const Config& c, std::uint32_t rows) { return {rows, c.width, c.vocab}; }
+inline ChooseParams choose_params(const Config& c, std::uint32_t rows) { return {rows, c.vocab}; }
 
 }  // namespace qwen3moe

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "errors.h"
-#include "shared/log.h"
+#include "shared/choose.h"
 #include "shared/philox.h"
 
 // Loops over all logits are compiled for each set of vector instructions, and the loader takes the processor's. Such a
@@ -221,8 +221,8 @@ std::uint32_t choose(std::span<const float> logits, std::span<const std::int32_t
 
 Scored score(std::span<const float> logits, std::uint32_t token) {
     const std::uint32_t best = argmax(logits);
-    const float above = qm_sub(logits[token], logits[best]);
-    return {qm_sub(above, qm_log(sum_of_exponentials(logits, logits[best]))), token == best};
+    const float sum = sum_of_exponentials(logits, logits[best]);
+    return {qm_log_probability(logits[token], logits[best], sum), token == best};
 }
 
 }  // namespace qwen3moe

@@ -113,7 +113,7 @@ void Session::write(std::span<const std::int32_t> tokens, const std::function<vo
     SessionLock lock(*this);
     if (position() != 0) throw ArgumentError("the session is not empty");
     if (tokens.empty()) return;
-    check({this, tokens, nullptr});
+    check({this, tokens});
     const auto positions = static_cast<std::uint32_t>(tokens.size());
     std::vector<std::byte> bytes(layer_bytes(model_->config, positions));
     for (std::uint32_t layer = 0; layer < model_->config.layers; layer++) {
@@ -150,6 +150,8 @@ void Evaluation::run(const Poll& poll) const {
     std::vector<std::uint32_t> wanted_rows;
     std::vector<float*> destinations;  // of the wanted rows
     std::vector<float> gathered;       // their logits, where they do not lie side by side at their destination
+    std::vector<Choice*> chosen_for;   // of the wanted rows, in place of logits
+    std::vector<Choice> chosen;
     std::size_t request_index = 0;
     std::size_t offset = 0;  // into that request's tokens
     std::size_t done = 0;
@@ -157,6 +159,7 @@ void Evaluation::run(const Poll& poll) const {
         slices.clear();
         wanted_rows.clear();
         destinations.clear();
+        chosen_for.clear();
         std::size_t rows = 0;
         while (rows < most && request_index < requests.size()) {
             const Request& request = requests[request_index];
@@ -167,9 +170,12 @@ void Evaluation::run(const Poll& poll) const {
             for (std::size_t i = 0; i < count; i++) {
                 const std::size_t token = offset + i;
                 const bool last = token + 1 == request.tokens.size();
-                if (wanted == Wanted::none || (wanted == Wanted::last && !last)) continue;
+                if (wanted == Wanted::none || (wanted != Wanted::all && !last)) continue;
                 wanted_rows.push_back(static_cast<std::uint32_t>(rows + i));
-                destinations.push_back(request.logits + (wanted == Wanted::all ? token * vocab : 0));
+                if (wanted == Wanted::choice)
+                    chosen_for.push_back(request.choice);
+                else
+                    destinations.push_back(request.logits + (wanted == Wanted::all ? token * vocab : 0));
             }
             rows += count;
             offset += count;
@@ -183,8 +189,9 @@ void Evaluation::run(const Poll& poll) const {
             together &= destinations[i] == destinations[0] + i * vocab;
         if (!together) gathered.resize(destinations.size() * vocab);
         float* logits = destinations.empty() ? nullptr : (together ? destinations[0] : gathered.data());
+        chosen.resize(chosen_for.size());
 
-        const Batch batch{slices, wanted_rows, logits, sink};
+        const Batch batch{slices, wanted_rows, logits, chosen.empty() ? nullptr : chosen.data(), sink};
         try {
             model.executor->run(traced ? *traced : model.plan, batch, poll);
         } catch (const NumericalError&) {
@@ -196,6 +203,7 @@ void Evaluation::run(const Poll& poll) const {
         if (!together)
             for (std::size_t i = 0; i < destinations.size(); i++)
                 std::copy_n(gathered.data() + i * vocab, vocab, destinations[i]);
+        for (std::size_t i = 0; i < chosen.size(); i++) *chosen_for[i] = chosen[i];
         done += rows;
         if (progress) progress(done, total);
     }

@@ -11,7 +11,7 @@
 
 namespace qwen3moe {
 
-enum class Wanted { none, last, all };
+enum class Wanted { none, last, all, choice };
 
 class Session {
   public:
@@ -44,11 +44,13 @@ class Session {
     std::atomic<bool> busy_{false};
 };
 
-// New tokens for one session, and where its logits go: [1, vocab], [tokens, vocab] or nowhere.
+// New tokens for one session, and where its logits go: [1, vocab], [tokens, vocab] or nowhere. Or what is chosen of the
+// last token's, by the device, which keeps the logits.
 struct Request {
     Session* session;
     std::span<const std::int32_t> tokens;
-    float* logits;
+    float* logits = nullptr;
+    Choice* choice = nullptr;
 };
 
 // Evaluates all requests together, in batches of at most the executor's rows. `done` counts tokens.

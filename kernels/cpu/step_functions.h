@@ -23,6 +23,7 @@ void down(const DownParams&, const Weight&, const Rows& in, const ExpertSlots&, 
 void combine(const CombineParams&, const float* expert_out, const float* weights, float* moe_out, float* residual,
              Range);
 void logits(const LogitsParams&, const Weight&, const Rows& in, float* out, Range);
+void choose(const ChooseParams&, const float* logits, Choice* out, Range);
 
 void call(std::uint32_t function, const std::uint32_t* arguments, std::uint32_t* out, std::size_t n);
 QmHash selftest(const HashParams&);

@@ -121,6 +121,8 @@ struct Steps {
                     float* residual, Range);
     // items: rows of the matrix
     void (*logits)(const LogitsParams&, const Weight&, const Rows& in, float* logits, Range);
+    // items: rows of logits, all finite
+    void (*choose)(const ChooseParams&, const float* logits, Choice* out, Range);
 
     // What the steps are made of, for the self-test and the tests.
     // Calls a function of the arithmetic by its number in shared/functions.h, n times; arguments [n][its arity] as bits

@@ -21,6 +21,7 @@ const Steps kSteps = {
     .down = down,
     .combine = combine,
     .logits = logits,
+    .choose = choose,
     .call = call,
     .selftest = selftest,
     .quantise = quantise,

@@ -127,6 +127,15 @@ cudaError_t select(const NormParams&, const float* residual, const uint* wanted,
 // in: from the first of the wanted rows that this call is for
 cudaError_t logits(const LogitsParams&, const Weight&, const Activations& in, float* out, cudaStream_t);
 
+// What a choice leaves between its kernels.
+inline constexpr uint kChoiceParts = 64;
+struct Choosing {
+    unsigned long long* largest;  // [rows][kChoiceParts], keys as in largest.cuh
+    float* sums;                  // [rows][256], of exponentials
+};
+// out: the host may have it
+cudaError_t choose(const ChooseParams&, const float* logits, const Choosing&, Choice* out, cudaStream_t);
+
 // Sets *flag where a value is not finite.
 cudaError_t find_nonfinite(const float* x, std::size_t n, uint* flag, cudaStream_t);
 

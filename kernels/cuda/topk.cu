@@ -1,26 +1,16 @@
 // Softmax over all experts; the `used` most probable, lower index first among equals; their weights. Then the batch's
 // slots are grouped by expert, where they will be worked on in tiles.
 #include "cuda/dot.cuh"
+#include "cuda/largest.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/softmax.cuh"
 
 namespace qwen3moe::cuda {
 namespace {
 
-using Key = unsigned long long;
-
 // Of two experts the one with the larger key comes first: by probability, then by lower index.
-__device__ __forceinline__ Key key_of(float probability, uint expert) {
-    return (Key(qm_rank_key(probability)) << 32) | (0xffffffffu - expert);
-}
-
-__device__ __forceinline__ Key warp_max(Key x) {
-#pragma unroll
-    for (int half = 16; half > 0; half /= 2) {
-        const Key other = __shfl_xor_sync(kAllLanes, x, half);
-        x = other > x ? other : x;
-    }
-    return x;
+__device__ __forceinline__ Key expert_key(float probability, uint expert) {
+    return key_of(qm_rank_key(probability), expert);
 }
 
 // A block of threads for each token; its first warp chooses.
@@ -39,7 +29,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
     for (uint j = 0; j < kHeld; j++) {
         const uint e = threadIdx.x + 32 * j;
-        held[j] = e < p.experts ? key_of(prob[e], e) : 0;
+        held[j] = e < p.experts ? expert_key(prob[e], e) : 0;
     }
     Key last = ~Key(0);
     float sum = 0.0f;
@@ -48,11 +38,11 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
         for (uint j = 0; j < kHeld; j++) best = held[j] < last && held[j] > best ? held[j] : best;
         for (uint e = threadIdx.x + 32 * kHeld; e < p.experts; e += 32) {
-            const Key key = key_of(prob[e], e);
+            const Key key = expert_key(prob[e], e);
             best = key < last && key > best ? key : best;
         }
         last = warp_max(best);
-        const uint chosen = 0xffffffffu - static_cast<uint>(last);
+        const uint chosen = index_of(last);
         sum = qm_add(sum, prob[chosen]);
         if (threadIdx.x == 0) {
             id[rank] = static_cast<std::int32_t>(chosen);

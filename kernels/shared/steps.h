@@ -95,6 +95,17 @@ struct LogitsParams {
     uint vocab;
 };
 
+struct ChooseParams {
+    uint rows;
+    uint vocab;
+};
+
+// What is chosen of a row of logits.
+struct Choice {
+    uint token;
+    float log_probability;
+};
+
 QM_NAMESPACE_END
 
 #endif

@@ -134,6 +134,16 @@ struct DownConstants {
     uint tiles;  // of rows
 };
 
+// ---- the choice of a token
+
+QM_CONST uint QM_CHOICE_PARTS = 64u;  // of a row, that each have a workgroup to find their largest
+QM_CONST uint QM_CHOICE_LANES = 16u;  // partial sums that a workgroup makes
+
+struct ChooseConstants {
+    ChooseParams p;
+    uint first;  // of the wanted rows, that this dispatch begins with
+};
+
 // ---- the rest
 
 struct FiniteParams {

@@ -54,7 +54,10 @@ std::uint64_t Buffers::cut(void* base, const Config& c, std::uint32_t rows) {
     arena.take(expert_out, slots * c.width);
     arena.take(moe_out, n * c.width);
     arena.take(selected, n * c.width);
-    arena.take(logits, std::uint64_t(std::min(rows, kLogitsRows)) * c.vocab);
+    const std::uint64_t logits_rows = std::min(rows, kLogitsRows);
+    arena.take(logits, logits_rows * c.vocab);
+    arena.take(choosing.largest, logits_rows * kChoiceParts);
+    arena.take(choosing.sums, logits_rows * 256);
     arena.take(attention_done, c.kv_heads);
     arena.take(gate_up_read, 1);
     std::byte* described = nullptr;

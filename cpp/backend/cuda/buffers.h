@@ -37,6 +37,7 @@ struct Buffers {
     float *gate, *up;
     Activations swiglu;
     float *expert_out, *moe_out, *selected;
+    Choosing choosing;
     float* logits;         // [kLogitsRows, vocab]
     uint* attention_done;  // [kv_heads], zero between steps
     uint* gate_up_read;    // of one token's gate_up: blocks of threads that have their weights; the router clears it

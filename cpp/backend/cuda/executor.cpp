@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "backend/cuda.h"
@@ -52,6 +53,7 @@ class CudaExecutor final : public Executor {
         sent_memory_ = std::make_unique<Pinned>(BatchData{}.cut(nullptr, batch_));
         check(cudaMemset(b_.attention_done, 0, c_.kv_heads * sizeof(uint)), "clearing counters");
         received_ = std::make_unique<Pinned>(std::size_t(std::min(batch_, kLogitsRows)) * c_.vocab * sizeof(float));
+        choices_ = std::make_unique<Pinned>(batch_ * sizeof(Choice));
         flags_ = std::make_unique<Pinned>(2 * sizeof(uint));
         weights_.upload(stream(), poll);
     }
@@ -85,7 +87,10 @@ class CudaExecutor final : public Executor {
         const uint* flags = flags_->as<uint>();
         if (flags[0]) throw NumericalError("a value of the residual is not finite");
         if (flags[1]) throw NumericalError("a value of the logits is not finite");
-        if (rows_ == 1 && wanted_ == 1 && !batch.sink) copy_logits(batch, 0, 1);
+        if (choosing_)
+            std::copy_n(choices_->as<Choice>(), wanted_, batch.choices);
+        else if (rows_ == 1 && wanted_ == 1 && !batch.sink)
+            copy_logits(batch, 0, 1);
     }
 
   private:
@@ -142,6 +147,7 @@ class CudaExecutor final : public Executor {
             longest = std::max(longest, slice.position + count);
         }
         wanted_ = static_cast<std::uint32_t>(batch.wanted.size());
+        choosing_ = batch.choices != nullptr;
         std::copy(batch.wanted.begin(), batch.wanted.end(), sent.wanted);
         flags_->as<uint>()[0] = flags_->as<uint>()[1] = 0;
         key_blocks_.count = std::bit_ceil((longest + kKeys - 1) / kKeys);
@@ -155,7 +161,7 @@ class CudaExecutor final : public Executor {
         if (rows_ != 1 || batch.sink) return launch_steps(plan, batch, poll);
         if (graph_plan_ != &plan) graphs_.clear();
         graph_plan_ = &plan;
-        const auto [found, first] = graphs_.try_emplace({key_blocks_.count, wanted_});
+        const auto [found, first] = graphs_.try_emplace({key_blocks_.count, wanted_, choosing_});
         if (first) return launch_steps(plan, batch, poll);
         if (!found->second) found->second.record(stream(), [&] { launch_steps(plan, batch, poll); });
         found->second.launch(stream());
@@ -170,7 +176,7 @@ class CudaExecutor final : public Executor {
                                 static_cast<const float*>(rope_->get()),
                                 key_blocks_,
                                 flags_->as<uint>(),
-                                received_->as<float>(),
+                                choosing_ ? b_.logits : received_->as<float>(),
                                 stream()};
         for (std::size_t i = 0; i < plan.steps.size(); i++) {
             const Step& step = plan.steps[i];
@@ -179,6 +185,7 @@ class CudaExecutor final : public Executor {
             const std::size_t group =
                 single && (!head || wanted_ == 1) ? launch_group(token, std::span(plan.steps).subspan(i), error) : 0;
             if (group == 0) error = run_step(step, batch, poll);
+            if (group > 0 && head && choosing_ && error == cudaSuccess) error = choose_rows(0, 1);
             if (error != cudaSuccess) check(error, describe(step).c_str());
             if (group > 0) i += group - 1;
             if (step.op == Op::combine && rows_ > kRowsInFlight) {
@@ -259,13 +266,19 @@ class CudaExecutor final : public Executor {
             const std::size_t values = std::size_t(count) * c_.vocab;
             cudaError_t error = logits(logits_params(c_, count), head, from_row(b_.normed, first), b_.logits, stream());
             if (error == cudaSuccess) error = find_nonfinite(b_.logits, values, &flags_->as<uint>()[1], stream());
-            if (error == cudaSuccess) error = ask_for_logits(count);
+            if (error == cudaSuccess) error = choosing_ ? choose_rows(first, count) : ask_for_logits(count);
             if (error != cudaSuccess) return error;
+            if (choosing_) continue;
             if (rows_ == 1 && !batch.sink) return cudaSuccess;
             wait(poll);
             copy_logits(batch, first, count);
         }
         return cudaSuccess;
+    }
+
+    // first: of the wanted rows, those whose logits are there
+    cudaError_t choose_rows(std::uint32_t first, std::uint32_t count) {
+        return choose(choose_params(c_, count), b_.logits, b_.choosing, choices_->as<Choice>() + first, stream());
     }
 
     cudaError_t ask_for_logits(std::uint32_t count) {
@@ -328,7 +341,7 @@ class CudaExecutor final : public Executor {
     std::uint64_t key_rows_ = 0;  // blocks of keys of a head that key_memory_ holds
     std::unique_ptr<Memory> rope_;
     std::uint32_t rope_context_ = 0;
-    std::unique_ptr<Pinned> sent_memory_, received_;
+    std::unique_ptr<Pinned> sent_memory_, received_, choices_;
     std::unique_ptr<Pinned> flags_;  // residual, logits: not finite
     std::mutex turn_;
 
@@ -337,9 +350,11 @@ class CudaExecutor final : public Executor {
     std::uint32_t rows_ = 0;
     std::uint32_t tiles_ = 0;  // of queries
     std::uint32_t wanted_ = 0;
+    bool choosing_ = false;  // in place of giving out logits
 
     const Plan* graph_plan_ = nullptr;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, Graph> graphs_;  // by blocks of keys and wanted rows
+    // By blocks of keys, wanted rows, and whether a token is chosen.
+    std::map<std::tuple<std::uint32_t, std::uint32_t, bool>, Graph> graphs_;
 };
 
 }  // namespace

@@ -17,13 +17,13 @@ struct SingleToken {
     const BatchData& batch;
     const float* rope;
     const KeyBlocks& key_blocks;
-    uint* flags;  // of the host, as are the logits
-    float* logits;
+    uint* flags;    // of the host
+    float* logits;  // of the host or the device
     cudaStream_t stream;
 };
 
 // Launches the group that begins with steps[0], if there is one for these weights and shapes; how many steps it does.
-// The group of the logits leaves them and the flags with the host.
+// The group of the logits leaves them and the flags where they are to go.
 std::size_t launch_group(const SingleToken& token, std::span<const Step> steps, cudaError_t& error);
 
 }  // namespace qwen3moe::cuda

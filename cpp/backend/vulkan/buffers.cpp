@@ -51,7 +51,11 @@ std::uint64_t Buffers::cut(VkBuffer buffer, const Config& c, std::uint32_t rows)
     arena.take<float>(moe_out, n * c.width);
     arena.take<float>(selected, n * c.width);
     arena.take<std::uint32_t>(attention_done, c.heads);
-    arena.take<float>(logits, std::uint64_t(std::min(rows, kLogitsRows)) * c.vocab);
+    const std::uint64_t logits_rows = std::min(rows, kLogitsRows);
+    arena.take<float>(logits, logits_rows * c.vocab);
+    arena.take<std::uint32_t>(choosing.largest, logits_rows * QM_CHOICE_PARTS * 2);
+    arena.take<float>(choosing.sums, logits_rows * 256);
+    arena.take<Choice>(choosing.choices, n);
     batch.cut(arena, c, rows);
     return arena.bytes();
 }

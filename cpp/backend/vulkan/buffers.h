@@ -31,6 +31,13 @@ struct SortedSlots {
     Region tiles;   // how many; then expert, first in `order`, how many: see group.comp
 };
 
+// Between the logits and what is chosen of them.
+struct Choosing {
+    Region largest;  // [kLogitsRows][QM_CHOICE_PARTS], keys and tokens
+    Region sums;     // [kLogitsRows][256], of exponentials
+    Region choices;  // Choice [n]
+};
+
 // What a batch tells the device, sent as one piece.
 struct BatchData {
     Region flags;   // residual, logits: not finite
@@ -58,6 +65,7 @@ struct Buffers {
     Region expert_out, moe_out, selected;
     Region attention_done;  // [heads], blocks of keys that are finished; zero between dispatches
     Region logits;          // [kLogitsRows, vocab]
+    Choosing choosing;
     BatchData batch;
 
     // Its regions in a buffer, and their bytes.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <vector>
 
 #include "backend/shown.h"
@@ -20,7 +21,7 @@ namespace {
 
 constexpr std::uint64_t kKeyBlockFloats = 16u << 20;  // that attention may use at a time, unless one token needs more
 constexpr std::uint32_t kTokensOfDispatch = 32768;    // of attention
-constexpr std::uint64_t kReceivedLogits = 256;        // where they begin; the flags stand before
+constexpr std::uint64_t kReceivedRows = 256;          // where logits or choices begin; the flags stand before
 constexpr std::uint32_t kRowsOfPiece = 64;            // batches of more are submitted layer by layer
 
 class VulkanExecutor final : public Executor {
@@ -36,7 +37,8 @@ class VulkanExecutor final : public Executor {
         b_.cut(buffers_->handle(), c_, batch_);
         grow_key_blocks(key_rows);
         sent_ = std::make_unique<Buffer>(device_, buffer_bytes - b_.batch.flags.offset, Where::host_to_device);
-        received_ = std::make_unique<Buffer>(device_, kReceivedLogits + b_.logits.bytes, Where::device_to_host);
+        const std::uint64_t received = std::max(b_.logits.bytes, b_.choosing.choices.bytes);
+        received_ = std::make_unique<Buffer>(device_, kReceivedRows + received, Where::device_to_host);
         stream_.name("uploading weights");
         weights_.upload(stream_, poll);
         stream_.recording({}).clear(b_.attention_done);
@@ -75,7 +77,10 @@ class VulkanExecutor final : public Executor {
         const auto* flags = received_->as<std::uint32_t>();
         if (flags[0]) throw NumericalError("a value of the residual is not finite");
         if (flags[1]) throw NumericalError("a value of the logits is not finite");
-        if (rows_ == 1 && wanted_ == 1 && !batch.sink) copy_logits(batch, 0, 1);
+        if (choosing_)
+            std::copy_n(received_->as<Choice>(kReceivedRows), wanted_, batch.choices);
+        else if (rows_ == 1 && wanted_ == 1 && !batch.sink)
+            copy_logits(batch, 0, 1);
     }
 
   private:
@@ -169,6 +174,7 @@ class VulkanExecutor final : public Executor {
             }
         }
         wanted_ = static_cast<std::uint32_t>(batch.wanted.size());
+        choosing_ = batch.choices != nullptr;
         std::ranges::copy(batch.wanted, sent<std::uint32_t>(b_.batch.wanted));
         std::fill_n(sent<std::uint32_t>(b_.batch.flags), 2, 0u);
         key_blocks_.count = key_blocks_of(longest);
@@ -178,7 +184,7 @@ class VulkanExecutor final : public Executor {
     void decode(const Plan& plan, const Batch& batch, const Poll& poll) {
         if (decoded_plan_ != &plan) decodings_.clear();
         decoded_plan_ = &plan;
-        auto& recording = decodings_[{key_blocks_.count, wanted_}];
+        auto& recording = decodings_[{key_blocks_.count, wanted_, choosing_}];
         if (!recording) {
             auto made = stream_.make_recording();
             made->begin();
@@ -216,6 +222,11 @@ class VulkanExecutor final : public Executor {
             }
         }
         now->copy(b_.batch.flags, received_->all());
+        if (choosing_) {
+            const Region& choices = b_.choosing.choices;
+            const std::uint64_t bytes = wanted_ * sizeof(Choice);
+            now->copy({choices.buffer, choices.offset, bytes}, received_->part(kReceivedRows, bytes));
+        }
     }
 
     // The steps of one token that are recorded together; 0 where there are none.
@@ -224,7 +235,7 @@ class VulkanExecutor final : public Executor {
         if (head && wanted_ == 0) return 0;
         const SingleToken token{c_, weights_, b_, key_blocks_, address_of(rope_->address()), device_->limits().shared};
         const std::size_t group = vulkan::record_group(work, token, steps);
-        if (head && group > 0) ask_for_logits(work, 1);
+        if (head && group > 0) take_logits(work, 0, 1);
         return group;
     }
 
@@ -310,8 +321,8 @@ class VulkanExecutor final : public Executor {
             const std::uint64_t values = std::uint64_t(count) * c_.vocab;
             logits(*now, logits_params(c_, count), first, head, b_);
             find_nonfinite(*now, b_.logits, values, b_.batch.flags, 1);
-            ask_for_logits(*now, count);
-            if (rows_ == 1 && !batch.sink) break;
+            take_logits(*now, first, count);
+            if (choosing_ || (rows_ == 1 && !batch.sink)) continue;
             stream_.finish(poll);
             copy_logits(batch, first, count);
             now = &stream_.recording(poll);
@@ -319,13 +330,15 @@ class VulkanExecutor final : public Executor {
         return now;
     }
 
-    void ask_for_logits(Recording& work, std::uint32_t count) const {
+    // To the host, or to choose from; they are those of the wanted rows from `first` on.
+    void take_logits(Recording& work, std::uint32_t first, std::uint32_t count) const {
+        if (choosing_) return choose(work, choose_params(c_, count), first, b_);
         const std::uint64_t bytes = std::uint64_t(count) * c_.vocab * sizeof(float);
-        work.copy({b_.logits.buffer, b_.logits.offset, bytes}, received_->part(kReceivedLogits, bytes));
+        work.copy({b_.logits.buffer, b_.logits.offset, bytes}, received_->part(kReceivedRows, bytes));
     }
 
     void copy_logits(const Batch& batch, std::uint32_t first, std::uint32_t count) const {
-        std::memcpy(batch.logits + std::size_t(first) * c_.vocab, received_->as<float>(kReceivedLogits),
+        std::memcpy(batch.logits + std::size_t(first) * c_.vocab, received_->as<float>(kReceivedRows),
                     std::size_t(count) * c_.vocab * sizeof(float));
     }
 
@@ -338,9 +351,9 @@ class VulkanExecutor final : public Executor {
         for (std::size_t at = 0; at < host.size(); at += b_.logits.bytes) {
             const std::size_t bytes = std::min<std::size_t>(b_.logits.bytes, host.size() - at);
             stream_.recording(poll).copy({region.buffer, region.offset + at, bytes},
-                                         received_->part(kReceivedLogits, bytes));
+                                         received_->part(kReceivedRows, bytes));
             stream_.finish(poll);
-            std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedLogits), bytes);
+            std::memcpy(host.data() + at, received_->as<std::byte>(kReceivedRows), bytes);
         }
         batch.sink->put(stage, layer, host.data(), shown.rows, shown.values * sizeof(float));
     }
@@ -363,10 +376,12 @@ class VulkanExecutor final : public Executor {
     // The batch at hand.
     std::uint32_t rows_ = 0;
     std::uint32_t wanted_ = 0;
+    bool choosing_ = false;  // in place of giving out logits
     std::uint32_t sequences_ = 0;
 
     const Plan* decoded_plan_ = nullptr;
-    std::map<std::pair<std::uint32_t, std::uint32_t>, std::unique_ptr<Recording>> decodings_;  // by blocks, wanted
+    // By blocks of keys, wanted rows, and whether a token is chosen.
+    std::map<std::tuple<std::uint32_t, std::uint32_t, bool>, std::unique_ptr<Recording>> decodings_;
 };
 
 }  // namespace

@@ -46,6 +46,15 @@ constexpr std::uint32_t kSelect[] = {
 constexpr std::uint32_t kFinite[] = {
 #include "shaders/finite.inc"
 };
+constexpr std::uint32_t kChooseLargest[] = {
+#include "shaders/choose_largest.inc"
+};
+constexpr std::uint32_t kChooseSums[] = {
+#include "shaders/choose_sums.inc"
+};
+constexpr std::uint32_t kChoose[] = {
+#include "shaders/choose.inc"
+};
 constexpr std::uint32_t kDotFloats[] = {
 #include "shaders/dot_floats.inc"
 };
@@ -94,6 +103,9 @@ const ShaderCode kShaders[] = {
     {kCombineNorm, 8, "combine_norm"},
     {kSelect, 3, "select"},
     {kFinite, 2, "finite"},
+    {kChooseLargest, 2, "choose_largest"},
+    {kChooseSums, 3, "choose_sums"},
+    {kChoose, 4, "choose"},
     {kDotFloats, 7, "dot_floats"},
     {kDotSingles, 7, "dot_singles"},
     {kDotTiles, 7, "dot_tiles"},

@@ -116,6 +116,15 @@ void logits(Recording& work, const LogitsParams& p, std::uint32_t first, const W
     dot_rows(work, {.jobs = {{w, p.vocab, b.logits}}, .in = b.normed, .tokens = p.rows, .first_row = first}, b.nothing);
 }
 
+void choose(Recording& work, const ChooseParams& p, std::uint32_t first, const Buffers& b) {
+    const Choosing& c = b.choosing;
+    work.dispatch({Shader::choose_largest}, {in(b.logits), out(c.largest)}, p, {QM_CHOICE_PARTS, p.rows});
+    work.dispatch({Shader::choose_sums}, {in(b.logits), in(c.largest), out(c.sums)}, p,
+                  {256 / QM_CHOICE_LANES, p.rows});
+    work.dispatch({Shader::choose}, {in(b.logits), in(c.largest), in(c.sums), out(c.choices)},
+                  ChooseConstants{p, first}, {p.rows});
+}
+
 void find_nonfinite(Recording& work, const Region& x, std::uint64_t count, const Region& flags, std::uint32_t which) {
     work.dispatch({Shader::finite}, {in(x), out(flags)}, FiniteParams{static_cast<uint>(count), which},
                   {std::min<std::uint64_t>((count + 1023) / 1024, 1024)});

@@ -45,6 +45,9 @@ void select(Recording&, const NormParams&, const Buffers&);
 // first: of the wanted rows, that this call begins with
 void logits(Recording&, const LogitsParams&, std::uint32_t first, const Weight&, const Buffers&);
 
+// From as many rows of logits; first: of the wanted rows, that this call begins with
+void choose(Recording&, const ChooseParams&, std::uint32_t first, const Buffers&);
+
 // Raises flag `which` where one of the first `count` values is not finite.
 void find_nonfinite(Recording&, const Region& x, std::uint64_t count, const Region& flags, std::uint32_t which);
 
