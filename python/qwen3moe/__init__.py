@@ -29,7 +29,7 @@ from qwen3moe.model import Model
 from qwen3moe.perplexity import Perplexity
 from qwen3moe.quantize import quantize
 from qwen3moe.scoring import Score
-from qwen3moe.session import Session
+from qwen3moe.session import Choice, Session
 from qwen3moe.stages import stages
 from qwen3moe.synth import synth
 from qwen3moe.tiny import tiny
@@ -39,6 +39,7 @@ __all__ = [
     "ArgumentError",
     "BackendUnavailableError",
     "CheckpointError",
+    "Choice",
     "Comparison",
     "Completion",
     "ContextFullError",

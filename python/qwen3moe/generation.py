@@ -71,6 +71,11 @@ class Request:
     session: _core.Session | None
     progress: Progress
 
+    @property
+    def chosen_by_device(self) -> bool:
+        """Nobody but the choice needs the logits, and it takes them as they are."""
+        return self.processor is None and self.sampling.temperature == 0 and self.sampling.repetition_penalty == 1
+
 
 class Generation(Iterator[Piece]):
     """An iterator of pieces. Work is done as they are asked for; several prompts take turns in the order given.
@@ -104,11 +109,16 @@ def _pieces(request: Request, completions: list[Completion]) -> Generator[Piece,
         active = sequences
         report = request.progress
         while active:
+            sessions, pending = [s.session for s in active], [s.pending for s in active]
             with reporting(report, "prompt", "tok") as function:
-                rows = _core.eval_batch([s.session for s in active], [s.pending for s in active], progress=function)
+                if request.chosen_by_device:
+                    choices = iter(_core.choose_batch(sessions, pending, progress=function))
+                else:
+                    rows = _core.eval_batch(sessions, pending, progress=function)
+                    choices = (s.choose(logits) for s, logits in zip(active, rows, strict=True))
             report = False
-            for sequence, logits in zip(active, rows, strict=True):
-                yield sequence.take(logits)
+            for sequence, (token, logprob) in zip(active, choices, strict=True):
+                yield sequence.take(token, logprob)
             for sequence in active:
                 if sequence.completion.finish is not None:
                     sequence.release()
@@ -138,17 +148,23 @@ class _Sequence:
         self._most = min(request.max_tokens, self.session.context - len(self._tokens) + 1)
         self.pending = prompt
 
-    def take(self, logits: Floats) -> Piece:
-        """Chooses the next token."""
-        request, done = self._request, self.completion
+    def choose(self, logits: Floats) -> tuple[int, float]:
+        """The next token and its log-probability."""
+        request = self._request
         token = request.sampling.choose(self._processed(logits), self._tokens, request.seeds[self._number])
+        logprobs, _ = _core.sampling.log_probabilities(logits[None], np.array([token], np.int32))
+        return token, float(logprobs[0])
+
+    def take(self, token: int, logprob: float) -> Piece:
+        """The next token's piece."""
+        done = self.completion
         self.pending = np.array([token], np.int32)
         self._tokens = np.append(self._tokens, self.pending)
         done.tokens.append(token)
-        done.logprobs.append(float(_core.sampling.log_probabilities(logits[None], self.pending)[0][0]))
+        done.logprobs.append(logprob)
         text = self._text(token)
         done.text += text
-        return Piece(text, token, done.logprobs[-1], self._number)
+        return Piece(text, token, logprob, self._number)
 
     def _processed(self, logits: Floats) -> Floats:
         if self._request.processor is None:

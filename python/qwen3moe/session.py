@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Positions: TypeAlias = Literal["last", "all", "none"]
+
+
+class Choice(NamedTuple):
+    """A token that may come next, and its log-probability under the model."""
+
+    id: int
+    logprob: float
 
 
 class Session:
@@ -64,6 +71,16 @@ class Session:
         wanted = self._progress if progress is None else progress
         with reporting(wanted, "eval", "tok") as report:
             return self._core.eval(ids, positions=positions, out=out, progress=report)
+
+    def choose(self, tokens: TokenIds, *, progress: Progress | None = None) -> Choice:
+        """Appends tokens and returns the likeliest to follow, the lowest among equals.
+
+        The device chooses, with the bits that the logits would give; they are not copied from it.
+        """
+        ids = as_tokens(tokens)
+        wanted = self._progress if progress is None else progress
+        with reporting(wanted, "eval", "tok") as report:
+            return Choice(*_core.choose_batch([self._core], [ids], progress=report)[0])
 
     def fork(self) -> Session:
         """A second session with the same tokens, from here on independent."""

@@ -20,8 +20,8 @@ def load_and_run(path):
         logits = session.eval(TOKENS, "all")
         with session.fork() as fork:
             fork.truncate(2)
-            fork.eval([7])
-    return logits.tobytes()
+            choice = fork.choose([7])
+    return logits.tobytes(), choice
 
 
 def live():

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import qwen3moe
+from qwen3moe import _core
 from qwen3moe.devices import available_devices
 from tests.devices import make, others, prompt, same
 from tests.shapes import TINY
@@ -23,19 +24,22 @@ LAYER_HEADER = Path("/usr/include/vulkan/vk_layer.h")
 SYNCHRONISATION = "VK_VALIDATION_FEATURE_ENABLE_SYNCHRONIZATION_VALIDATION_EXT"
 pytestmark = pytest.mark.skipif("vulkan:0" not in others(), reason="no Vulkan device")
 
-# All that a device is asked for: prefill in tiles and slot by slot, decoding, a fork, a batch of sequences, a trace.
+# All that a device is asked for: prefill in tiles and slot by slot, decoding, a fork, choices, a batch of sequences, a
+# trace.
 SCRIPT = """
 import sys
 import numpy as np, qwen3moe
-path, tokens, to = sys.argv[1], np.load(sys.argv[2]), sys.argv[3]
+path, tokens, logits, choices = sys.argv[1], np.load(sys.argv[2]), *sys.argv[3:]
 with qwen3moe.Model.from_gguf(path, "vulkan:0") as model, model.session(64) as session:
     rows = [session.eval(tokens[:9], "all"), session.eval(tokens[9:12], "all")]
     rows += [session.eval([token])[None] for token in tokens[12:15]]
     with session.fork() as fork:
         rows.append(fork.eval(tokens[15:], "all"))
+        fork.truncate(15)
+        np.save(choices, [fork.choose(part) for part in np.split(tokens[15:], [2, 3, 4])])
     rows.append(np.stack(model.forward_batch([tokens[:3], tokens[:5]])))
     rows.append(model.trace(tokens[:2])["logits"])
-np.save(to, np.concatenate(rows))
+np.save(logits, np.concatenate(rows))
 """
 
 
@@ -43,19 +47,21 @@ def environment(**variables):
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
 
 
-def run(path, tokens, folder, **variables):
-    """The script's rows of logits from a process of its own, and all that it printed."""
-    np.save(folder / "tokens.npy", tokens)
-    arguments = [sys.executable, "-c", SCRIPT, path, folder / "tokens.npy", folder / "logits.npy"]
+def check(path, tokens, folder, **variables):
+    """The script gives the CPU's bits in a process of its own; all that it printed."""
+    files = [folder / f"{name}.npy" for name in ("tokens", "logits", "choices")]
+    np.save(files[0], tokens)
+    arguments = [sys.executable, "-c", SCRIPT, path, *files]
     done = subprocess.run(arguments, env=environment(**variables), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return np.load(folder / "logits.npy"), done.stdout + done.stderr
-
-
-def expected(path, tokens):
     with qwen3moe.Model.from_gguf(path, "cpu") as model:
         rows = model.forward(tokens, "all")
-    return np.concatenate([rows, rows[[2, 4]], rows[:2]])
+    assert same(np.load(files[1]), np.concatenate([rows, rows[[2, 4]], rows[:2]]))
+    last = rows[[16, 17, 18, 19]]
+    tokens = last.argmax(axis=1).astype(np.int32)
+    logprobs, _ = _core.sampling.log_probabilities(last, tokens)
+    assert np.array_equal(np.load(files[2]), np.stack([tokens, logprobs.astype(np.float64)], axis=1))
+    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("case", ["mixed", "odd Q4_0"])
@@ -64,8 +70,7 @@ def expected(path, tokens):
 def test_subgroups_workgroups_and_dot_products(tmp_path_factory, tmp_path, case, width, way):
     """A software device takes its subgroup size from the environment; the rest is how GPUs and processors are used."""
     path, tokens = make(case, tmp_path_factory.getbasetemp()), prompt(20)
-    logits, _ = run(path, tokens, tmp_path, LP_NATIVE_VECTOR_WIDTH=width, QWEN3MOE_VULKAN_AS=way)
-    assert same(logits, expected(path, tokens))
+    check(path, tokens, tmp_path, LP_NATIVE_VECTOR_WIDTH=width, QWEN3MOE_VULKAN_AS=way)
 
 
 def test_more_rows_than_workgroups_of_a_dispatch(tmp_path):
@@ -89,16 +94,13 @@ def test_validation_layers_are_silent(tmp_path, case):
     """Core and synchronisation: every access of a bound buffer waits for what it depends on."""
     path, tokens = make(case, tmp_path), prompt(20)
     layers = {"VK_INSTANCE_LAYERS": "VK_LAYER_KHRONOS_validation", "VK_LAYER_ENABLES": SYNCHRONISATION}
-    logits, printed = run(path, tokens, tmp_path, **layers)
-    assert printed == ""
-    assert same(logits, expected(path, tokens))
+    assert check(path, tokens, tmp_path, **layers) == ""
 
 
 def test_times(tmp_path):
     """A table for whoever wants to know where the time goes."""
     path, tokens = make("mixed", tmp_path), prompt(20)
-    logits, printed = run(path, tokens, tmp_path, QWEN3MOE_VULKAN_TIMES="1")
-    assert same(logits, expected(path, tokens))
+    printed = check(path, tokens, tmp_path, QWEN3MOE_VULKAN_TIMES="1")
     assert re.search(r"^ +[0-9]+ +[0-9]+ +[0-9.]+  single_gate_up [0-9]+ 1$", printed, re.MULTILINE), printed
 
 

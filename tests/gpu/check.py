@@ -10,15 +10,17 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import qwen3moe
+from qwen3moe import _core
 from tests.devices import CASES, make, prompt, same
 from tests.gpu.models import full_shape
 
@@ -50,12 +52,37 @@ def check_decode(cpu: qwen3moe.Model, other: qwen3moe.Model, length: int) -> str
     return ""
 
 
+def choices_of(rows: Sequence[npt.NDArray[np.float32]]) -> list[qwen3moe.Choice]:
+    """What the host chooses of rows of logits."""
+    tokens = [_core.sampling.argmax(row) for row in rows]
+    logprobs, _ = _core.sampling.log_probabilities(np.stack(rows), np.array(tokens, np.int32))
+    return [qwen3moe.Choice(*choice) for choice in zip(tokens, logprobs.tolist(), strict=True)]
+
+
+def check_choices(cpu: qwen3moe.Model, other: qwen3moe.Model, length: int) -> str:
+    """The same of what the device chooses: of a prompt, of tokens one by one, and of more prompts than it takes rows of
+    logits at a time."""
+    tokens = prompt(length)
+    expected = choices_of(cpu.forward(tokens, "all"))
+    with other.session(context=length) as session:
+        found = session.choose(tokens[: length - 20])
+        for i in range(length - 20, length):
+            if found != expected[i - 1]:
+                return f"the choice at position {i - 1} is {found}, not {expected[i - 1]}"
+            found = session.choose(tokens[i : i + 1])
+    prompts = [prompt(1 + seed % 9, seed) for seed in range(70)]
+    sessions = [other._core.session(9) for _ in prompts]
+    together = [qwen3moe.Choice(*choice) for choice in _core.choose_batch(sessions, prompts)]
+    return "" if together == choices_of(cpu.forward_batch(prompts)) else "choices of prompts together differ"
+
+
 CHECKS: dict[str, Callable[[qwen3moe.Model, qwen3moe.Model], str]] = {
     "trace 1": lambda a, b: check_trace(a, b, 1),
     "trace 4": lambda a, b: check_trace(a, b, 4),
     "trace 70": lambda a, b: check_trace(a, b, 70),
     "logits 600": lambda a, b: check_logits(a, b, 600),
     "decode 266": lambda a, b: check_decode(a, b, 266),
+    "choices 266": lambda a, b: check_choices(a, b, 266),
 }
 
 

@@ -1,4 +1,5 @@
-"""Every kernel once or twice, for a tool that watches memory: prompts, tokens one by one, several at once, a trace.
+"""Every kernel once or twice, for a tool that watches memory: prompts, tokens one by one, several at once, choices, a
+trace.
 
 compute-sanitizer --tool memcheck python tests/gpu/exercise.py [--device cuda:0] [--case NAME ...] [--folder DIR]
 """
@@ -30,6 +31,8 @@ def main() -> None:
                     session.eval(prompt(262), "none")  # two blocks of keys
                     for token in (1, 2, 3):
                         session.eval([token])
+                    for tokens in ([1, 2], [3], [4], [5]):
+                        session.choose(tokens)
                 model.forward_batch([prompt(1), prompt(2), prompt(33)])
                 model.trace(prompt(2))
             print(case, flush=True)
