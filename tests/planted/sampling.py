@@ -5,6 +5,7 @@ import numpy as np
 import qwen3moe
 from qwen3moe import _core
 from tests.arithmetic import reference
+from tests.forward import test_choices
 from tests.planted.bench import planted
 from tests.sampling import test_contract, test_log, test_sampler
 from tests.text import test_generate
@@ -143,3 +144,50 @@ def draws_of_each_device(bench):
     yield lambda: check(bench.path, right, test_generate.SAMPLED, "cpu")
     bench.wrap_method(qwen3moe.Model, "generate", generate)
     yield lambda: check(bench.path, right, test_generate.SAMPLED, "cpu")
+
+
+def choosing(bench, choose):
+    """From here on devices choose by `choose`, which is given a row of logits."""
+
+    def choose_batch(real, sessions, tokens, *, progress=None):
+        return [choose(row) for row in _core.eval_batch(sessions, tokens, progress=progress)]
+
+    bench.wrap(_core, "choose_batch", choose_batch)
+
+
+def with_logprob(row, token):
+    return token, float(sampling.log_probabilities(row[None], np.array([token], np.int32))[0][0])
+
+
+@planted("FALSIFY-SAMPLING-CHOICE-001")
+def choices_summed_in_another_order(bench):
+    """A device adds exponentials in another order."""
+
+    def choose(row):
+        token = int(np.argmax(row))
+        rolled = np.roll(row, 100)
+        return token, with_logprob(rolled, (token + 100) % len(row))[1]
+
+    yield lambda: test_choices.test_any_vocabulary(bench.folder, "cpu", 20000)
+    choosing(bench, choose)
+    yield lambda: test_choices.test_any_vocabulary(bench.folder, "cpu", 20000)
+
+
+@planted("FALSIFY-SAMPLING-CHOICE-002")
+def the_last_of_equals(bench):
+    """Of equal logits a device takes the last."""
+
+    def choose(row):
+        return with_logprob(row, len(row) - 1 - int(np.argmax(row[::-1])))
+
+    yield lambda: test_choices.test_the_lowest_of_equals(bench.folder, bench.folder, "cpu", 0)
+    choosing(bench, choose)
+    yield lambda: test_choices.test_the_lowest_of_equals(bench.folder, bench.folder, "cpu", 0)
+
+
+@planted("FALSIFY-SAMPLING-CHOICE-003")
+def choices_that_change_places(bench):
+    """The choices of a batch change places."""
+    yield lambda: test_choices.test_greedy_text(bench.folder, "cpu", "mixed")
+    bench.wrap(_core, "choose_batch", lambda real, *args, **options: real(*args, **options)[::-1])
+    yield lambda: test_choices.test_greedy_text(bench.folder, "cpu", "mixed")
