@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "errors.h"
+#include "model/sampler.h"
 #include "model/session.h"
 
 using namespace qwen3moe;
@@ -56,7 +57,11 @@ bool use(const Model_& model, unsigned thread, const std::vector<float>& expecte
     session.truncate(0);
     const Request request{&session, tokens, nullptr};
     Evaluation{.requests = {&request, 1}, .wanted = Wanted::none, .traced = &traced, .sink = &sink}.run([] {});
-    return equal;
+    session.truncate(0);
+    Choice choice{};
+    const Request greedy{.session = &session, .tokens = tokens, .choice = &choice};
+    Evaluation{.requests = {&greedy, 1}, .wanted = Wanted::choice}.run([] {});
+    return equal && choice.token == argmax(expected);
 }
 
 // One session, many callers: each gets its turn or is refused.

@@ -12,6 +12,7 @@
 
 #include "backend/cpu.h"
 #include "errors.h"
+#include "model/sampler.h"
 #include "model/session.h"
 #include "mutate.h"
 
@@ -54,6 +55,11 @@ void run(const std::shared_ptr<const Model>& model) {
         const std::vector<float> one = evaluate(single, {tokens + i, 1});
         require(std::memcmp(one.data(), at_once.data() + i * c.vocab, one.size() * sizeof(float)) == 0);
     }
+    Session greedy(model, static_cast<std::uint32_t>(count));
+    Choice choice{};
+    const Request request{.session = &greedy, .tokens = {tokens, count}, .choice = &choice};
+    Evaluation{.requests = {&request, 1}, .wanted = Wanted::choice}.run([] {});
+    require(choice.token == argmax(std::span(at_once).last(c.vocab)));
 }
 
 }  // namespace
