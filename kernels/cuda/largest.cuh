@@ -1,5 +1,5 @@
-// The largest of what threads have found, as a key: of floats in the high half, ordered as integers, and in the low
-// half of the complement of an index, so that among equals the lowest is the largest.
+// The largest of what threads have found, as a key: in its high half a value's bits that order as integers, in its low
+// half the complement of the value's index, so that the first among equals has the largest key.
 #pragma once
 
 #include "cuda/tree.cuh"

@@ -23,7 +23,7 @@ struct SingleToken {
 };
 
 // Launches the group that begins with steps[0], if there is one for these weights and shapes; how many steps it does.
-// The group of the logits leaves them and the flags where they are to go.
+// After the group of the logits they and the flags are where they are to go.
 std::size_t launch_group(const SingleToken& token, std::span<const Step> steps, cudaError_t& error);
 
 }  // namespace qwen3moe::cuda
