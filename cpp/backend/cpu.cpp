@@ -165,7 +165,7 @@ class CpuExecutor final : public Executor {
         const cpu::Queries queries{b.q_high.get(), b.q_low.get(), b.q_scale.get()};
         const std::uint32_t ff_rows = grain(n, c_.ff, active_), width_rows = grain(n, c_.width, active_);
         const auto slots = [&](std::uint32_t rows) {
-            return cpu::ExpertSlots{b.slot_first.get(), b.slot.get(), b.active.get(), active_, rows};
+            return cpu::ExpertSlots{b.slot_first.get(), b.slot.get(), b.active.get(), rows};
         };
         const auto share = [&](std::uint32_t items, std::uint32_t grain, const std::function<void(Range)>& work) {
             pool_.run(items, grain, work, poll);

@@ -320,15 +320,13 @@ QM_FN void rows_of_one(const Weight& w, Range rows, const X16Block* x, std::uint
                        std::uint32_t output) {
     constexpr std::uint32_t bytes = F::Format::kBytes;
     const std::uint32_t blocks = w.columns / 256;
-    const std::uint8_t* p = w.data + rows.first * w.row_bytes;
-    const std::uint8_t* end = w.data + rows.last * w.row_bytes;
-    prefetch(p, kBytesAhead);  // while activations are put in order
     OwnDigits<F> digits[kMostPhases];
     for (std::uint32_t phase = 0, block = 0; phase < phases; phase++) {
         const X16Block* lanes[kLanes];
         for (std::uint32_t r = 0; r < kLanes; r++, block = block + 1 == blocks ? 0 : block + 1) lanes[r] = x + block;
         prepare<F>(lanes, digits[phase]);
     }
+    const std::uint8_t* p = w.data + rows.first * w.row_bytes;
     const std::size_t count = std::size_t(rows.last - rows.first) * blocks;
     std::uint32_t row = rows.first, block = 0, phase = 0;
     float sum = 0.0f;
@@ -337,8 +335,7 @@ QM_FN void rows_of_one(const Weight& w, Range rows, const X16Block* x, std::uint
         alignas(64) std::uint8_t copy[kLanes * bytes];
         if (here < kLanes)
             for (std::uint32_t i = 0; i < kLanes * bytes; i++) copy[i] = i < here * bytes ? p[i] : 0;
-        const std::uint8_t* ahead = p + kBytesAhead;
-        prefetch(w.soon && ahead >= end ? w.soon + (ahead - end) : ahead, kLanes * bytes);
+        prefetch(p + kBytesAhead, kLanes * bytes);
         alignas(64) float terms[kLanes];
         blocks_of_one<F>(here < kLanes ? copy : p, digits[phase], terms);
         for (std::uint32_t r = 0; r < here; r++) {

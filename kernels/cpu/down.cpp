@@ -8,9 +8,7 @@ namespace qwen3moe::cpu::QM_SIMD {
 void down(const DownParams& p, const Weight& w, const Rows& in, const ExpertSlots& slots, float* out, Range range) {
     for (std::uint32_t item = range.first; item < range.last; item++) {
         const ExpertTile tile = expert_tile(item, p.width, slots, 1);
-        Weight own = of_expert(w, tile.expert, p.width);
-        own.soon = next_item(item, w, p.width, slots);
-        dot_rows(own, tile.rows, in, tile.inputs, {out, p.width, false});
+        dot_rows(of_expert(w, tile.expert, p.width), tile.rows, in, tile.inputs, {out, p.width, false});
     }
 }
 

@@ -25,11 +25,4 @@ QM_FN Weight of_expert(const Weight& w, std::uint32_t expert, std::uint32_t rows
     return {w.data + std::size_t(expert) * rows * w.row_bytes, w.type, w.columns, w.row_bytes};
 }
 
-// Where the next item's rows begin, which its thread mostly takes next; null after the last.
-QM_FN const std::uint8_t* next_item(std::uint32_t item, const Weight& w, std::uint32_t rows, const ExpertSlots& slots) {
-    if (item + 1 == slots.count * ((rows + slots.tile_rows - 1) / slots.tile_rows)) return nullptr;
-    const ExpertTile next = expert_tile(item + 1, rows, slots, 1);
-    return of_expert(w, next.expert, rows).data + next.rows.first * w.row_bytes;
-}
-
 }  // namespace qwen3moe::cpu::QM_SIMD

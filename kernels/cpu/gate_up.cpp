@@ -9,11 +9,8 @@ void gate_up(const GateUpParams& p, const Weight& gate, const Weight& up, const 
              float* gate_out, float* up_out, Range range) {
     for (std::uint32_t item = range.first; item < range.last; item++) {
         const ExpertTile tile = expert_tile(item, p.ff, slots, p.used);
-        Weight first = of_expert(gate, tile.expert, p.ff), second = of_expert(up, tile.expert, p.ff);
-        first.soon = second.data + tile.rows.first * second.row_bytes;
-        second.soon = next_item(item, gate, p.ff, slots);
-        dot_rows(first, tile.rows, in, tile.inputs, {gate_out, p.ff, false});
-        dot_rows(second, tile.rows, in, tile.inputs, {up_out, p.ff, false});
+        dot_rows(of_expert(gate, tile.expert, p.ff), tile.rows, in, tile.inputs, {gate_out, p.ff, false});
+        dot_rows(of_expert(up, tile.expert, p.ff), tile.rows, in, tile.inputs, {up_out, p.ff, false});
     }
 }
 

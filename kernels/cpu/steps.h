@@ -45,7 +45,6 @@ struct Weight {
     std::uint32_t type;  // gguf::Type
     std::uint32_t columns;
     std::size_t row_bytes;
-    const std::uint8_t* soon = nullptr;  // what its thread reads after the rows asked for; null: those that follow
 };
 
 // One layer of one sequence's cache. The heads of K and V are X16 blocks of head_dim values, of which neighbours that a
@@ -77,8 +76,7 @@ struct ExpertSlots {
     const std::uint32_t* first;   // [experts + 1]
     const std::uint32_t* slot;    // [tokens * used]
     const std::uint32_t* active;  // the experts that have slots
-    std::uint32_t count;          // of these
-    std::uint32_t tile_rows;      // of an expert's matrix that are an item
+    std::uint32_t tile_rows;      // of its matrix that are an item
 };
 
 struct Range {
