@@ -196,7 +196,6 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
     wait_for_step_before();
     make_heads(s, kv, group, place.position, append, cache, row, a, own);
     __syncthreads();
-    let_next_begin();
 
     if (16 * warp < keys) {
 #pragma unroll
@@ -216,6 +215,7 @@ __global__ void __launch_bounds__(kThreads) attention_single_kernel(const __grid
     for (uint j = 0; j < kKeys / 64; j++)
         if (warp < 8 && 64 * j < keys) v[j].load(values, 64 * j);
     __syncthreads();
+    let_next_begin();  // its weights would be in the way of these keys and values
     weigh_keys(a);
     if (blocks == 1 && lane == 0 && warp < kColumns) {  // whose keys this warp weighed
         Merged merged;
